@@ -1,0 +1,1 @@
+//! The coded methods, header names and attributes: one table each, both directions.

@@ -1,0 +1,1 @@
+//! Session id and route from a cookie or a path parameter.

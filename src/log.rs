@@ -1,0 +1,1 @@
+//! JkLogFile lines: levels, stamp format, layout. Pure.

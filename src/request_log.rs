@@ -1,0 +1,1 @@
+//! JkRequestLogFormat: format string into items, items into a line. Pure.

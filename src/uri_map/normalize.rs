@@ -1,0 +1,1 @@
+//! Servlet normalisation of a decoded URI path (security-relevant).

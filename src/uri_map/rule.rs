@@ -1,0 +1,1 @@
+//! One rule: pattern, worker, `;extension=value` options.

@@ -1,0 +1,61 @@
+# What can be done with this tree; `make` alone lists it. Needs GNU make and a Debian (12 or newer) for `make setup`;
+# elsewhere `make setup` names what is missing. Nothing is written outside target/ except installed packages and,
+# by `make install` alone, the module.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# The goals of one call depend on each other's results (the tests load what the build made), so none run side by side.
+.NOTPARALLEL:
+
+APXS ?= $(firstword $(wildcard /usr/bin/apxs /usr/bin/apxs2 /usr/local/apache2/bin/apxs) apxs)
+RELEASE_MODULE := target/release/libmod_jk.so
+# A toolchain that `make setup` or rustup's own installer has put in the usual places, for shells that do not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/target/toolchain/cargo/bin
+ifneq ($(wildcard target/toolchain/rustup),)
+export RUSTUP_HOME := $(CURDIR)/target/toolchain/rustup
+endif
+
+.PHONY: help setup build demo demo-stop test check httpd-test install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what is missing: httpd, Tomcat, a JRE, libclang, Rust (Debian; root or sudo)
+	@tests/demo/setup.sh
+
+build: ## build the release module, target/release/libmod_jk.so
+	cargo build --release --locked
+
+demo: ## two Tomcats behind httpd with this module, until Ctrl-C (MODULE=/path/mod_jk.so: with that module)
+	@MODULE='$(MODULE)' tests/demo/demo.sh run
+
+demo-stop: ## stop the demo that runs in another terminal, and what a killed one left behind
+	@tests/demo/demo.sh stop
+
+test: setup ## everything: format, lints, unit tests, real httpd, real Tomcat
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked --no-fail-fast
+
+check: ## the quick gate, no httpd started: format, lints, tidy and unit tests, docs
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked --lib $(addprefix --test ,$(basename $(notdir $(wildcard tests/core.rs tests/tidy.rs))))
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+httpd-test: ## the tests with a real httpd (event, worker, prefork) and real Tomcats
+	cargo test --locked --no-fail-fast --test httpd
+
+install: build ## install the module as mod_jk.so where apxs says (APXS=..., DESTDIR=...)
+	@set -e; dir="$$($(APXS) -q LIBEXECDIR)"; test -n "$$dir" || { echo "$(APXS) -q LIBEXECDIR says nothing; set APXS=/path/to/apxs" >&2; exit 1; }; \
+	install -d "$(DESTDIR)$$dir"; \
+	install -m 0644 $(RELEASE_MODULE) "$(DESTDIR)$$dir/.mod_jk.so.new"; \
+	mv -f "$(DESTDIR)$$dir/.mod_jk.so.new" "$(DESTDIR)$$dir/mod_jk.so"; \
+	echo "Installed $(DESTDIR)$$dir/mod_jk.so. In httpd's configuration:"; \
+	echo "  LoadModule jk_module $$dir/mod_jk.so"; \
+	echo "If httpd runs with an older mod_jk, stop and start it: a graceful restart keeps the old code."
+
+clean: ## remove target/ (stops a running demo first)
+	@if [ -d target/demo ]; then tests/demo/demo.sh stop; fi
+	rm -rf target

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# make setup: installs what the build, the demo and the tests need, and only what is missing. Asks nothing, starts and
+# stops no service, touches no configuration of this machine. With everything present it takes a fraction of a second.
+# As root or through sudo; on systems without apt-get it names what is missing and stops.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# The oldest Rust that builds the crate: Cargo.toml is the one place that says so.
+rust_needed=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
+readonly rust_needed
+readonly toolchain=$PWD/target/toolchain
+
+packages=() # Debian packages to install
+missing=()  # the same in words, for systems without apt-get
+
+say() { echo "setup: $*"; }
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+# Does any of these paths or patterns exist?
+any_file() { compgen -G "$1" >/dev/null || { [[ $# -gt 1 ]] && any_file "${@:2}"; }; }
+
+need() { # need <package> <what it is> <path or pattern>...
+    any_file "${@:3}" && return
+    packages+=("$1")
+    missing+=("$2")
+}
+
+find_missing_files() {
+    need apache2 "Apache httpd 2.4 with its event, worker and prefork MPMs" '/usr/sbin/apache2'
+    need apache2-dev "httpd's headers and apxs" '/usr/bin/apxs' '/usr/bin/apxs2'
+    need tomcat10 "Tomcat 10" '/usr/share/tomcat10/etc/web.xml'
+    need tomcat10-examples "Tomcat's examples" '/usr/share/tomcat10-examples/examples/WEB-INF/web.xml'
+    # bindgen loads libclang at build time and needs clang's own headers (stddef.h); both come with libclang-dev.
+    need libclang-dev "libclang with its headers" '/usr/lib/llvm-*/lib/clang/*/include/stddef.h'
+    need gcc "a C compiler" '/usr/bin/cc' '/usr/local/bin/cc'
+    need libc6-dev "the C library's headers" '/usr/include/stdio.h'
+    need curl "curl" '/usr/bin/curl' '/usr/local/bin/curl'
+    need ca-certificates "certificates to fetch crates over TLS" '/etc/ssl/certs/ca-certificates.crt' '/etc/pki/tls/cert.pem'
+    if ! tests/demo/find-java.sh >/dev/null 2>&1; then
+        packages+=(default-jre-headless)
+        missing+=("a Java runtime, 11 or newer")
+    fi
+}
+
+version_at_least() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
+# One of cargo, rustc, clippy, rustfmt: is it there, and new enough?
+rust_is_complete() {
+    local version
+    version=$(rustc --version 2>/dev/null | awk '{ print $2 }') || return 1
+    version_at_least "${version%%-*}" "$rust_needed" &&
+        cargo --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+candidate() { apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
+
+# Chooses where Rust comes from. Debian's own rustc is older than the crate needs (12: 1.63, 13: 1.85), but Debian keeps a
+# newer one for its browsers: rustc-web and cargo-web, with rust-web-clippy and rustfmt-web beside them (12: 1.96, in the
+# security archive). Where no package is new enough, Debian's rustup package (13 and newer) fetches a toolchain into
+# target/toolchain. A rustup that is already here but too old or incomplete is the user's: told, not changed.
+choose_rust() {
+    local suffix version
+    if command -v rustup >/dev/null && [[ $(command -v rustup) != "$toolchain"/* ]] && ! [[ -d $toolchain/rustup ]]; then
+        die "the Rust toolchain of rustup is older than $rust_needed or lacks a component; this mends it:
+  rustup update stable && rustup default stable && rustup component add clippy rustfmt"
+    fi
+    for suffix in '' -web; do
+        version=$(candidate "rustc$suffix")
+        if [[ -n $version ]] && version_at_least "${version%%[+~-]*}" "$rust_needed"; then
+            if [[ -z $suffix ]]; then packages+=(rustc cargo rust-clippy rustfmt); else
+                packages+=(rustc-web cargo-web rust-web-clippy rustfmt-web)
+            fi
+            return
+        fi
+    done
+    [[ -n $(candidate rustup) ]] || die "no package of this Debian has Rust $rust_needed or newer with clippy and rustfmt
+(looked for rustc, rustc-web and rustup). Install it from https://rustup.rs and run 'make setup' again."
+    packages+=(rustup)
+    rust_from_rustup=yes
+}
+
+# Debian's install scripts start apache2 and tomcat10 unless /usr/sbin/policy-rc.d says no with status 101. If no such file
+# exists, one is there for the time of the installation and removed again, however this script ends.
+readonly policy=/usr/sbin/policy-rc.d
+forbid_service_starts() {
+    if [[ -e $policy ]]; then
+        local status=0
+        as_root "$policy" apache2 start >/dev/null 2>&1 || status=$?
+        [[ $status == 101 ]] || die "$policy exists and lets packages start services, which setup must not cause.
+Install these yourself and run 'make setup' again: ${packages[*]}"
+        return
+    fi
+    trap 'as_root rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\n# Put here by make setup for the time of one installation: no service is started or restarted.\nexit 101\n' |
+        as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+}
+
+allow_service_starts() {
+    [[ -n $(trap -p EXIT) ]] || return 0
+    as_root rm -f "$policy"
+    trap - EXIT INT TERM HUP
+}
+
+# --no-remove: an installation that would push out a package of the user's (an old rustc, say) fails instead.
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none \
+        apt-get install -q -y --no-install-recommends --no-remove -o Dpkg::Use-Pty=0 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || die "missing here: $(printf '%s; ' "${missing[@]}")Rust >= $rust_needed with clippy and rustfmt.
+This system has no apt-get, so install them by its own means and run 'make setup' again."
+    [[ $(id -u) == 0 ]] || command -v sudo >/dev/null || die "neither root nor sudo; as root, install: ${packages[*]}"
+    say "reading the package lists"
+    as_root apt-get update -q || say "apt-get update failed; trying with the lists there are"
+    if [[ $rust_missing == yes ]]; then choose_rust; fi
+    if [[ -z $(candidate tomcat10-examples) ]]; then packages=("${packages[@]/#tomcat10-examples/}"); fi
+    local wanted=() package
+    for package in "${packages[@]}"; do [[ -z $package ]] || wanted+=("$package"); done
+    say "installing ${wanted[*]} (no service is started)"
+    forbid_service_starts
+    if [[ ${#wanted[@]} -gt 0 ]]; then apt_install "${wanted[@]}"; fi
+    allow_service_starts
+    if any_package apache2 tomcat10 "${wanted[@]}"; then
+        say "Debian enables freshly installed services for the next boot; where that is not wanted:"
+        say "  systemctl disable apache2 tomcat10"
+    fi
+}
+
+any_package() { # any_package a b <installed>...
+    local installed
+    for installed in "${@:3}"; do [[ $installed == "$1" || $installed == "$2" ]] && return; done
+    return 1
+}
+
+install_toolchain() {
+    mkdir -p "$toolchain"
+    export RUSTUP_HOME=$toolchain/rustup
+    say "fetching a Rust toolchain into target/toolchain"
+    rustup toolchain install stable --profile minimal --component clippy --component rustfmt
+    rustup default stable
+}
+
+rust_missing=no
+rust_from_rustup=no
+find_missing_files
+rust_is_complete || rust_missing=yes
+if [[ ${#packages[@]} == 0 && $rust_missing == no ]]; then
+    say "everything is here"
+    exit 0
+fi
+# The examples are a part of the demo, not a need: where Debian has no such package, they are left out.
+if [[ ${packages[*]} == tomcat10-examples && $rust_missing == no ]] && ! command -v apt-get >/dev/null; then exit 0; fi
+install_packages
+if [[ $rust_from_rustup == yes ]]; then install_toolchain; fi
+
+packages=()
+missing=()
+find_missing_files
+if [[ ${#packages[@]} -gt 0 && ${packages[*]} != tomcat10-examples ]]; then
+    die "still missing after the installation: $(printf '%s; ' "${missing[@]}")"
+fi
+rust_is_complete || die "rustc is still older than $rust_needed or lacks cargo, clippy or rustfmt: $(command -v rustc || echo 'no rustc')"
+say "done"

@@ -10,11 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 APXS ?= $(firstword $(wildcard /usr/bin/apxs /usr/bin/apxs2 /usr/local/apache2/bin/apxs) apxs)
 RELEASE_MODULE := target/release/libmod_jk.so
-# A toolchain that `make setup` or rustup's own installer has put in the usual places, for shells that do not know it yet.
-export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/target/toolchain/cargo/bin
-ifneq ($(wildcard target/toolchain/rustup),)
-export RUSTUP_HOME := $(CURDIR)/target/toolchain/rustup
-endif
+# Where rustup's installer puts a toolchain, for shells that do not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .PHONY: help setup build demo demo-stop test check httpd-test install clean
 

@@ -179,7 +179,7 @@ choose_user() {
         cat "$httpd_root/htdocs/index.html" >/dev/null 2>&1; then
         say "$user cannot read files below $PWD: httpd's children are locked into their ServerRoot (ChrootDir)"
         # -T: the document root is named as the children see it, so httpd's own check would not find it.
-        httpd_options+=(-D CHROOT -T)
+        httpd_options+=(-D CHROOT -T -C "Define LIBGCC $(compgen -G '/lib/*/libgcc_s.so.1' | head -n 1)")
     fi
 }
 
@@ -266,9 +266,9 @@ print_what_to_try() {
 What to try next
   Sticky session:  curl -s -c target/demo/jar -b target/demo/jar $url/counter/count.jsp
                    again and again: one Tomcat, a growing counter; without -c and -b each session is new, the Tomcats take turns
-  A Tomcat dies:   kill $(pid_of tomcat1)   (tomcat1; tomcat2 is $(pid_of tomcat2))
-                   reload: the other one answers, with a new session
-                   tests/demo/demo.sh start 1   brings it back
+  A Tomcat dies:   kill $(pid_of tomcat1)   is the end of tomcat1, kill $(pid_of tomcat2) that of tomcat2; take the one your session is on
+                   reload: the other one answers and counts from 1, for sessions are not replicated here
+                   tests/demo/demo.sh start 1 (or 2) brings it back
   Static file:     curl -i $url/counter/static/hello.txt   (JkUnMount leaves it to httpd)
 $([[ ! -d $examples ]] || echo "  Examples:        $url/examples/")
   Logs:            tail -f target/demo/httpd/logs/mod_jk.log   (access.log names the worker of each request)

@@ -8,7 +8,6 @@ cd "$(dirname "$0")/../.."
 # The oldest Rust that builds the crate: Cargo.toml is the one place that says so.
 rust_needed=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
 readonly rust_needed
-readonly toolchain=$PWD/target/toolchain
 
 packages=() # Debian packages to install
 missing=()  # the same in words, for systems without apt-get
@@ -45,7 +44,7 @@ find_missing_files() {
     fi
 }
 
-version_at_least() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+version_at_least() { [[ -n $1 && $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
 # One of cargo, rustc, clippy, rustfmt: is it there, and new enough?
 rust_is_complete() {
@@ -59,38 +58,36 @@ as_root() {
     if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
 }
 
-candidate() { apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
+candidate() { command -v apt-cache >/dev/null && apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
 
 # Chooses where Rust comes from. Debian's own rustc is older than the crate needs (12: 1.63, 13: 1.85), but Debian keeps a
-# newer one for its browsers: rustc-web and cargo-web, with rust-web-clippy and rustfmt-web beside them (12: 1.96, in the
-# security archive). Where no package is new enough, Debian's rustup package (13 and newer) fetches a toolchain into
-# target/toolchain. A rustup that is already here but too old or incomplete is the user's: told, not changed.
+# newer one for its browsers in the security archive: rustc-web and cargo-web, with clippy and rustfmt beside them as
+# rust-web-clippy and rustfmt-web (12 and 13: 1.96). A rustup that is already here is the user's: told, not changed.
 choose_rust() {
-    local suffix version
-    if command -v rustup >/dev/null && [[ $(command -v rustup) != "$toolchain"/* ]] && ! [[ -d $toolchain/rustup ]]; then
+    local version
+    if command -v rustup >/dev/null; then
         die "the Rust toolchain of rustup is older than $rust_needed or lacks a component; this mends it:
   rustup update stable && rustup default stable && rustup component add clippy rustfmt"
     fi
-    for suffix in '' -web; do
-        version=$(candidate "rustc$suffix")
-        if [[ -n $version ]] && version_at_least "${version%%[+~-]*}" "$rust_needed"; then
-            if [[ -z $suffix ]]; then packages+=(rustc cargo rust-clippy rustfmt); else
-                packages+=(rustc-web cargo-web rust-web-clippy rustfmt-web)
-            fi
-            return
-        fi
-    done
-    [[ -n $(candidate rustup) ]] || die "no package of this Debian has Rust $rust_needed or newer with clippy and rustfmt
-(looked for rustc, rustc-web and rustup). Install it from https://rustup.rs and run 'make setup' again."
-    packages+=(rustup)
-    rust_from_rustup=yes
+    version=$(candidate rustc)
+    if version_at_least "${version%%[+~-]*}" "$rust_needed"; then
+        packages+=(rustc cargo rust-clippy rustfmt)
+        return
+    fi
+    version=$(candidate rustc-web)
+    version_at_least "${version%%[+~-]*}" "$rust_needed" || die "no package of this Debian has Rust $rust_needed or newer
+(looked for rustc and rustc-web; is the security archive among apt's sources?). Otherwise install Rust from
+https://rustup.rs and run 'make setup' again."
+    packages+=(rustc-web cargo-web rust-web-clippy rustfmt-web)
 }
 
 # Debian's install scripts start apache2 and tomcat10 unless /usr/sbin/policy-rc.d says no with status 101. If no such file
-# exists, one is there for the time of the installation and removed again, however this script ends.
+# exists, one is there for the time of the installation and removed again, however this script ends (one that a killed
+# setup left behind is known by its mark).
 readonly policy=/usr/sbin/policy-rc.d
+readonly policy_mark='Put here by make setup'
 forbid_service_starts() {
-    if [[ -e $policy ]]; then
+    if [[ -e $policy ]] && ! grep -qF "$policy_mark" "$policy"; then
         local status=0
         as_root "$policy" apache2 start >/dev/null 2>&1 || status=$?
         [[ $status == 101 ]] || die "$policy exists and lets packages start services, which setup must not cause.
@@ -99,7 +96,7 @@ Install these yourself and run 'make setup' again: ${packages[*]}"
     fi
     trap 'as_root rm -f "$policy"' EXIT
     trap 'exit 130' INT TERM HUP
-    printf '#!/bin/sh\n# Put here by make setup for the time of one installation: no service is started or restarted.\nexit 101\n' |
+    printf '#!/bin/sh\n# %s for the time of one installation: no service is started or restarted.\nexit 101\n' "$policy_mark" |
         as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
 }
@@ -120,7 +117,8 @@ apt_install() {
 install_packages() {
     command -v apt-get >/dev/null || die "missing here: $(printf '%s; ' "${missing[@]}")Rust >= $rust_needed with clippy and rustfmt.
 This system has no apt-get, so install them by its own means and run 'make setup' again."
-    [[ $(id -u) == 0 ]] || command -v sudo >/dev/null || die "neither root nor sudo; as root, install: ${packages[*]}"
+    [[ $(id -u) == 0 ]] || command -v sudo >/dev/null || die "neither root nor sudo here; as root, 'make setup' installs what is missing:
+$(printf '%s; ' "${missing[@]}")Rust >= $rust_needed if not here, with clippy and rustfmt"
     say "reading the package lists"
     as_root apt-get update -q || say "apt-get update failed; trying with the lists there are"
     if [[ $rust_missing == yes ]]; then choose_rust; fi
@@ -143,26 +141,19 @@ any_package() { # any_package a b <installed>...
     return 1
 }
 
-install_toolchain() {
-    mkdir -p "$toolchain"
-    export RUSTUP_HOME=$toolchain/rustup
-    say "fetching a Rust toolchain into target/toolchain"
-    rustup toolchain install stable --profile minimal --component clippy --component rustfmt
-    rustup default stable
-}
-
 rust_missing=no
-rust_from_rustup=no
 find_missing_files
 rust_is_complete || rust_missing=yes
 if [[ ${#packages[@]} == 0 && $rust_missing == no ]]; then
     say "everything is here"
     exit 0
 fi
-# The examples are a part of the demo, not a need: where Debian has no such package, they are left out.
-if [[ ${packages[*]} == tomcat10-examples && $rust_missing == no ]] && ! command -v apt-get >/dev/null; then exit 0; fi
+# The examples are a part of the demo, not a need: where there is no such package, they are left out.
+if [[ ${packages[*]} == tomcat10-examples && $rust_missing == no && -z $(candidate tomcat10-examples) ]]; then
+    say "everything is here but Tomcat's examples, of which there is no package"
+    exit 0
+fi
 install_packages
-if [[ $rust_from_rustup == yes ]]; then install_toolchain; fi
 
 packages=()
 missing=()

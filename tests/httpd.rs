@@ -1,0 +1,17 @@
+//! Tests with a real httpd that loads the module cargo has built, under event, worker and prefork.
+//!
+//! Not here: anything that can be tested without httpd (tests/core.rs). The surprising thing: MOD_JK_SO=/path/mod_jk.so runs
+//! them against that module instead.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where a fact is not as it must be"
+)]
+
+mod support;
+
+mod httpd {
+    mod harness;
+}

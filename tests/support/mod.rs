@@ -1,0 +1,7 @@
+//! What the tests stand on: clients, servers and waiting. One list, so that both test binaries say `mod support;` alone.
+
+pub(crate) mod http_client;
+pub(crate) mod httpd;
+pub(crate) mod process;
+pub(crate) mod tomcat_server;
+pub(crate) mod wait;

@@ -1,0 +1,375 @@
+//! A real Tomcat for tests: its own CATALINA_BASE in a temporary directory, AJP on a port of its own, the JSPs of
+//! `tests/data/webapp` at its root, and the pattern of bytes that those pages send and check.
+//!
+//! Not here: a container that misbehaves on purpose; that is `tomcat.rs`. The surprising thing: Tomcat itself picks the port
+//! (0 in its server.xml) and its log tells which, so no two tests can collide; only a restarted one asks for a fixed port.
+#![allow(dead_code, reason = "shared by several test binaries, none of which uses all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test stops where a fact is not as it must be, and shows the log when it fails"
+)]
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::{process, wait};
+
+/// A loaded machine may take its time to start a JVM. Only a failing test waits that long.
+const PATIENCE: Duration = Duration::from_secs(120);
+const GENTLE_END: Duration = Duration::from_secs(30);
+/// Where Debian's tomcat10 lies.
+const CATALINA_HOME: &str = "/usr/share/tomcat10";
+
+/// How a Tomcat is set up. `Options::default()` is an AJP connector as Tomcat has it, with a secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// `packetSize` of the connector; Tomcat's own default (8192) if None.
+    pub(crate) packet_size: Option<u32>,
+    /// `secret` of the connector; with None it requires none.
+    pub(crate) secret: Option<String>,
+    /// Listen on a Unix domain socket instead of a TCP port.
+    pub(crate) uds: bool,
+    /// More attributes of the Connector element, as XML: `tomcatAuthentication="false"`.
+    pub(crate) extra: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { packet_size: None, secret: Some("secret-of-the-tests".to_owned()), uds: false, extra: String::new() }
+    }
+}
+
+/// A Tomcat, running unless it was killed or stopped. Dropping it ends it.
+pub(crate) struct TomcatServer {
+    name: String,
+    options: Options,
+    base: TempDir,
+    /// None as long as it has never listened on TCP.
+    port: Option<u16>,
+    child: Child,
+}
+
+impl TomcatServer {
+    /// Starts a Tomcat whose jvmRoute is `name` and returns when it listens.
+    ///
+    /// # Panics
+    /// With Tomcat's own words if it does not, or if there is no Tomcat or Java on this machine.
+    #[track_caller]
+    pub(crate) fn start(name: &str, options: Options) -> TomcatServer {
+        assert!(Path::new(CATALINA_HOME).exists(), "no Tomcat in {CATALINA_HOME}: make setup");
+        remove_leftovers();
+        let base =
+            tempfile::Builder::new().prefix(&format!("mod_jk-tomcat-{}-", std::process::id())).tempdir().unwrap();
+        // httpd's children run as another user and must reach the Unix domain socket.
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for folder in ["conf", "lib", "logs", "temp", "webapps", "work"] {
+            fs::create_dir(base.path().join(folder)).unwrap();
+        }
+        fs::copy(Path::new(CATALINA_HOME).join("etc/web.xml"), base.path().join("conf/web.xml")).unwrap();
+        let child = launch(base.path(), name, &options, 0);
+        let mut tomcat = TomcatServer { name: name.to_owned(), options, base, port: None, child };
+        tomcat.await_listening();
+        tomcat
+    }
+
+    /// One of two Tomcats that all tests of a binary share, `tomcat1` and `tomcat2`, started by whoever comes first.
+    /// Nobody can stop them: only a shared reference exists.
+    #[track_caller]
+    pub(crate) fn shared(number: usize) -> &'static TomcatServer {
+        static SHARED: [OnceLock<TomcatServer>; 2] = [OnceLock::new(), OnceLock::new()];
+        SHARED[number - 1].get_or_init(|| TomcatServer::start(&format!("tomcat{number}"), Options::default()))
+    }
+
+    /// Its name, which is its jvmRoute as well.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The TCP port of its AJP connector.
+    #[track_caller]
+    pub(crate) fn port(&self) -> u16 {
+        self.port.expect("this Tomcat listens on a Unix domain socket")
+    }
+
+    /// The path of its Unix domain socket, with [`Options::uds`].
+    pub(crate) fn socket(&self) -> PathBuf {
+        socket_of(self.base.path())
+    }
+
+    /// The lines of workers.properties that describe it as a worker of type ajp13 with its own name.
+    pub(crate) fn worker(&self) -> String {
+        let (name, port) = (&self.name, self.port());
+        let mut lines = format!("worker.{name}.type=ajp13\nworker.{name}.host=127.0.0.1\nworker.{name}.port={port}\n");
+        if let Some(secret) = &self.options.secret {
+            lines.push_str(&format!("worker.{name}.secret={secret}\n"));
+        }
+        if let Some(size) = self.options.packet_size {
+            lines.push_str(&format!("worker.{name}.max_packet_size={size}\n"));
+        }
+        lines
+    }
+
+    /// What it has logged so far, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        read_log(self.base.path())
+    }
+
+    /// Ends it as a crash would: no connection is closed in order.
+    pub(crate) fn kill(&mut self) {
+        process::kill(&mut self.child);
+    }
+
+    /// Ends it in order.
+    ///
+    /// # Panics
+    /// If it does not end.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        let (_, gently) = process::end(&mut self.child, GENTLE_END);
+        assert!(gently, "{} did not end within {GENTLE_END:?}:\n{}", self.name, self.log());
+    }
+
+    /// Starts it again, on the same port, after [`TomcatServer::kill`] or [`TomcatServer::stop`].
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
+        process::kill(&mut self.child);
+        self.child = launch(self.base.path(), &self.name, &self.options, self.port.unwrap_or(0));
+        self.await_listening();
+    }
+
+    /// Stops it from running without ending it (SIGSTOP): it accepts connections, as the kernel does that, and never answers.
+    pub(crate) fn freeze(&mut self) {
+        process::signal(&mut self.child, Signal::STOP);
+    }
+
+    /// Lets it run on after [`TomcatServer::freeze`].
+    pub(crate) fn thaw(&mut self) {
+        process::signal(&mut self.child, Signal::CONT);
+    }
+
+    #[track_caller]
+    fn await_listening(&mut self) {
+        wait::until(PATIENCE, "Tomcat to start", || {
+            let ended = self.child.try_wait().expect("a child of ours can be waited for");
+            assert!(ended.is_none(), "{} did not start:\n{}", self.name, self.log());
+            self.log().contains("Server startup in")
+        });
+        let log = self.log();
+        let handler =
+            log.lines().rev().find_map(|line| line.split_once("Starting ProtocolHandler [\"ajp-")?.1.split('"').next());
+        let handler = handler.unwrap_or_else(|| panic!("{} has no AJP connector:\n{log}", self.name));
+        if !self.options.uds {
+            self.port = Some(handler.rsplit('-').next().unwrap().parse().unwrap());
+        }
+    }
+}
+
+impl Drop for TomcatServer {
+    fn drop(&mut self) {
+        process::signal(&mut self.child, Signal::CONT);
+        process::end(&mut self.child, GENTLE_END);
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("---- log of {}\n{}", self.name, lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+fn socket_of(base: &Path) -> PathBuf {
+    base.join("ajp.socket")
+}
+
+fn read_log(base: &Path) -> String {
+    fs::read(base.join("logs/catalina.out"))
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
+}
+
+fn launch(base: &Path, name: &str, options: &Options, port: u16) -> Child {
+    fs::write(base.join("conf/server.xml"), server_xml(base, name, options, port)).unwrap();
+    let properties = format!(
+        "common.loader=\"${{catalina.home}}/lib\",\"${{catalina.home}}/lib/*.jar\"\n\
+         tomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar\njvm.route={name}\n"
+    );
+    fs::write(base.join("conf/catalina.properties"), properties).unwrap();
+    let log = base.join("logs/catalina.out");
+    let earlier = base.join(format!("logs/before-{}.out", fs::read_dir(base.join("logs")).unwrap().count()));
+    // Each start has a log of its own, so that its lines are not taken for those of the start before.
+    let _ = fs::rename(&log, earlier);
+    let output = fs::File::create(&log).unwrap();
+    let program = format!("{CATALINA_HOME}/bin/catalina.sh");
+    process::start(&program, &["run".to_owned()], |command| {
+        for variable in ["CLASSPATH", "JAVA_HOME", "JAVA_OPTS", "CATALINA_PID"] {
+            command.env_remove(variable);
+        }
+        command.env("JRE_HOME", java_home()).env("CATALINA_HOME", CATALINA_HOME).env("CATALINA_BASE", base);
+        command.env("CATALINA_OPTS", "-Xmx256m -XX:+UseSerialGC -Djava.awt.headless=true");
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    })
+}
+
+fn server_xml(base: &Path, name: &str, options: &Options, port: u16) -> String {
+    let mut connector = match &options.secret {
+        Some(secret) => format!("secret=\"{secret}\" "),
+        None => "secretRequired=\"false\" ".to_owned(),
+    };
+    if options.uds {
+        let socket = socket_of(base);
+        connector.push_str(&format!(
+            "unixDomainSocketPath=\"{}\" unixDomainSocketPathPermissions=\"rw-rw-rw-\" ",
+            socket.display()
+        ));
+    } else {
+        connector.push_str(&format!("address=\"127.0.0.1\" port=\"{port}\" "));
+    }
+    if let Some(size) = options.packet_size {
+        connector.push_str(&format!("packetSize=\"{size}\" "));
+    }
+    connector.push_str(&options.extra);
+    let webapp = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/webapp");
+    format!(
+        r#"<?xml version="1.0"?>
+<Server port="-1">
+  <Service name="test">
+    <Connector protocol="AJP/1.3" {connector}/>
+    <Engine name="test" defaultHost="localhost" jvmRoute="{name}">
+      <Host name="localhost" appBase="webapps" autoDeploy="false">
+        <Context path="" docBase="{}"><Manager pathname=""/></Context>
+      </Host>
+    </Engine>
+  </Service>
+</Server>
+"#,
+        webapp.display()
+    )
+}
+
+fn java_home() -> &'static str {
+    static HOME: OnceLock<String> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/find-java.sh");
+        let output = Command::new(script).output().expect("find-java.sh can be run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    })
+}
+
+/// Shared Tomcats are never dropped, so their directories outlive the run: the next run removes those of dead processes.
+fn remove_leftovers() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("mod_jk-tomcat-").and_then(|rest| rest.split('-').next()).map(str::to_owned);
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Someone else may be removing it too, or own it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The bytes that `bytes.jsp?n=N` sends and against which `sink.jsp` compares: SplitMix64, little-endian words.
+pub(crate) struct Pattern {
+    at: u64,
+    end: u64,
+    word: [u8; 8],
+}
+
+impl Pattern {
+    /// The first `length` bytes, to be read.
+    pub(crate) fn new(length: u64) -> Pattern {
+        Pattern { at: 0, end: length, word: [0; 8] }
+    }
+
+    fn word(k: u64) -> u64 {
+        let z = k.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+impl Read for Pattern {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        for byte in &mut buffer[..wanted] {
+            let place = usize::try_from(self.at % 8).unwrap();
+            if place == 0 {
+                self.word = Pattern::word(self.at / 8).to_le_bytes();
+            }
+            *byte = self.word[place];
+            self.at += 1;
+        }
+        Ok(wanted)
+    }
+}
+
+/// Reads all of `body` and asserts that it is the first `length` bytes of the pattern. Memory stays small whatever the length.
+#[track_caller]
+pub(crate) fn assert_pattern(mut body: impl Read, length: u64) {
+    let mut pattern = Pattern::new(length);
+    let (mut got, mut wanted) = (vec![0; 65_536], vec![0; 65_536]);
+    let mut at = 0;
+    loop {
+        let count = body.read(&mut got).expect("the body can be read");
+        if count == 0 {
+            break;
+        }
+        let expected = pattern.read(&mut wanted[..count]).unwrap();
+        let differs = got[..count].iter().zip(&wanted[..expected]).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "the body differs {differs:?} bytes after byte {at}");
+        assert_eq!(count, expected, "the body is longer than {length} bytes");
+        at += count;
+    }
+    assert_eq!(u64::try_from(at).unwrap(), length, "the body is too short");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pattern_is_splitmix64_from_zero() {
+        let mut bytes = Vec::new();
+        Pattern::new(17).read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), 17);
+        assert_eq!(&bytes[..8], &0xE220_A839_7B1D_CDAF_u64.to_le_bytes());
+    }
+
+    #[test]
+    fn pattern_does_not_depend_on_the_size_of_reads() {
+        let mut whole = Vec::new();
+        Pattern::new(1000).read_to_end(&mut whole).unwrap();
+        let mut pattern = Pattern::new(1000);
+        let mut pieces = Vec::new();
+        for size in (1..).take_while(|size| size * (size + 1) / 2 <= 1000) {
+            let mut piece = vec![0; size];
+            pattern.read_exact(&mut piece).unwrap();
+            pieces.extend(piece);
+        }
+        assert_eq!(pieces, whole[..pieces.len()]);
+    }
+
+    #[test]
+    fn wrong_short_and_long_bodies_are_told_from_the_pattern() {
+        let mut body = Vec::new();
+        Pattern::new(100).read_to_end(&mut body).unwrap();
+        let verdict = |body: &[u8]| std::panic::catch_unwind(|| assert_pattern(body, 100)).is_ok();
+        assert!(verdict(&body));
+        assert!(!verdict(&body[..99]));
+        assert!(!verdict(&[body.as_slice(), b"x"].concat()));
+        body[57] ^= 1;
+        assert!(!verdict(&body));
+    }
+}

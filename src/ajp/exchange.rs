@@ -1,7 +1,7 @@
 //! One request and its response as a state machine: what may follow what, and how many body bytes are owed. It does not
 //! decide about retries, it only says how far things have come. Surprising: the length that the container declared is
 //! enforced here, because httpd sends a streamed body under whatever Content-Length it was told
-//! (reference: ajp-side.md §3).
+//! (reference: ajp-side.md section 3).
 //!
 //! ```text
 //!                 GetBodyChunk, flush              GetBodyChunk, chunk, flush
@@ -14,7 +14,7 @@
 
 use super::response::{Packet, ProtocolError, ResponseHead, parse};
 
-/// How far an exchange has come; decides what may be sent again (reference: ajp-side.md §7.3).
+/// How far an exchange has come; decides what may be sent again (reference: ajp-side.md section 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
     /// The request was sent, nothing came back.
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(exchange.progress(), Progress::Ended);
     }
 
-    // Before the headers (reference: ajp-side.md §11.2).
+    // Before the headers (reference: ajp-side.md section 11.2).
 
     #[test]
     fn rejects_an_unknown_packet_first() {
@@ -325,7 +325,7 @@ mod tests {
         }
     }
 
-    // Headers (reference: ajp-side.md §11.3); what is inside the packet is tested in response.rs.
+    // Headers (reference: ajp-side.md section 11.3); what is inside the packet is tested in response.rs.
 
     #[test]
     fn rejects_interim_responses() {
@@ -399,7 +399,7 @@ mod tests {
         assert_eq!(end(&mut after(&[&headers(404, &[])]), END_KEEP), KEPT);
     }
 
-    // Body and end (reference: ajp-side.md §11.4).
+    // Body and end (reference: ajp-side.md section 11.4).
 
     #[test]
     fn stops_at_a_malformed_chunk() {
@@ -486,7 +486,7 @@ mod tests {
         }
     }
 
-    // Request body (reference: ajp-side.md §11.5).
+    // Request body (reference: ajp-side.md section 11.5).
 
     #[test]
     fn passes_on_how_much_is_wanted() {

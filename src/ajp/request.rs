@@ -1,6 +1,6 @@
 //! Web server to container: ForwardRequest, body packets, CPing; and the container's side of it, for scripted peers. It
 //! does not choose what is sent (headers, attributes): the caller does. Surprising: the order of the attributes is C
-//! mod_jk's byte for byte, so that packet captures of both compare equal (reference: ajp-side.md §1.4 and §14).
+//! mod_jk's byte for byte, so that packet captures of both compare equal (reference: ajp-side.md sections 1.4 and 14).
 //!
 //! ```text
 //!   ForwardRequest  02  method:u8  protocol  uri  remote_addr  remote_host  server_name  port:u16  is_ssl:u8
@@ -27,7 +27,7 @@ pub const BODY_PREFIX_LEN: usize = 6;
 /// The head of a body packet that carries `data_len` bytes (at most `max_packet_size` - 6).
 ///
 /// Send it only as the answer to a GetBodyChunk, or once behind a request that announced a Content-Length above 0: a
-/// container that expects no body takes it for a new request (reference: ajp-side.md §2.3).
+/// container that expects no body takes it for a new request (reference: ajp-side.md section 2.3).
 pub fn body_prefix(data_len: u16) -> [u8; BODY_PREFIX_LEN] {
     let [length_high, length_low] = data_len.saturating_add(2).to_be_bytes();
     let [data_high, data_low] = data_len.to_be_bytes();
@@ -36,7 +36,7 @@ pub fn body_prefix(data_len: u16) -> [u8; BODY_PREFIX_LEN] {
 }
 
 /// One request as AJP carries it. All text is bytes as httpd had them; `None` is AJP's null string, or "not sent" for
-/// an attribute (reference: ajp-side.md §1.4). No text may contain NUL; httpd's strings cannot.
+/// an attribute (reference: ajp-side.md section 1.4). No text may contain NUL; httpd's strings cannot.
 #[derive(Clone, Debug, Default)]
 pub struct ForwardRequest<'a> {
     /// Method as text; coded when AJP has a code for it, else sent as stored_method.
@@ -513,7 +513,7 @@ mod tests {
         let mut out = Vec::with_capacity(MIN_PACKET_SIZE);
         out.resize(5_000, 0xEE);
         let (address, capacity) = (out.as_ptr(), out.capacity());
-        post().encode(&mut out, MIN_PACKET_SIZE).unwrap();
+        post().encode(&mut out, MAX_PACKET_SIZE).unwrap();
         assert_eq!(out, POST);
         assert_eq!((out.as_ptr(), out.capacity()), (address, capacity));
     }
@@ -534,7 +534,10 @@ mod tests {
     #[test]
     fn fails_at_every_size_that_is_too_small() {
         for size in 0..POST.len() {
-            assert!(matches!(encode_error(&post(), size), EncodeError::TooLarge { .. }), "{size}");
+            let mut out = Vec::new();
+            let result = post().encode(&mut out, size);
+            assert!(matches!(result, Err(EncodeError::TooLarge { .. })), "{size}");
+            assert!(out.len() <= size.max(HEADER_LEN), "wrote {} bytes where {size} are allowed", out.len());
         }
         assert!(post().encode(&mut Vec::new(), POST.len()).is_ok());
     }

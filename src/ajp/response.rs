@@ -243,7 +243,7 @@ fn drop_nominated(headers: &mut Headers<'_>, connection: &[u8]) {
     }
 }
 
-/// The number in a Content-Length header, which must agree with the one `before` it (RFC 9110 §8.6: several identical
+/// The number in a Content-Length header, which must agree with the one `before` it (RFC 9110 section 8.6: several identical
 /// ones may be taken as one).
 fn content_length(value: &[u8], before: Option<u64>) -> Result<u64, ProtocolError> {
     let length = decimal(value.trim_ascii())
@@ -268,13 +268,13 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     u64::try_from(number).ok()
 }
 
-/// RFC 9110 §5.6.2.
+/// RFC 9110 section 5.6.2.
 fn is_token(name: &[u8]) -> bool {
     // No early exit: nearly all names are good, and a loop without exit is faster.
     !name.is_empty() && name.iter().fold(true, |good, byte| good & TOKEN.get(usize::from(*byte)).is_some_and(|t| *t))
 }
 
-/// RFC 9110 §5.5 without its obsolete line folding: no control character but HTAB; in particular no CR, LF or NUL.
+/// RFC 9110 section 5.5 without its obsolete line folding: no control character but HTAB; in particular no CR, LF or NUL.
 fn is_field_text(text: &[u8]) -> bool {
     // No early exit, so that the compiler makes vector instructions of it.
     !text.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7F))
@@ -394,7 +394,7 @@ mod tests {
         parse(payload).unwrap_err().reason
     }
 
-    // reference: ajp-side.md §11.2
+    // reference: ajp-side.md section 11.2
 
     #[test]
     fn rejects_an_empty_payload() {
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(error(b"\x09\x00"), "CPong with 1 surplus bytes");
     }
 
-    // reference: ajp-side.md §11.3
+    // reference: ajp-side.md section 11.3
 
     #[test]
     fn rejects_statuses_that_http_does_not_have() {
@@ -678,7 +678,7 @@ mod tests {
         assert_eq!(names(&head(&head_of(200, &headers))), kept);
     }
 
-    // reference: ajp-side.md §11.4
+    // reference: ajp-side.md section 11.4
 
     #[test]
     fn reads_a_chunk_with_and_without_tomcats_nul() {
@@ -748,7 +748,7 @@ mod tests {
         assert!(matches!(parse(b"\x05\x01\x00"), Ok(Packet::EndResponse { reuse: true, clean: false })));
     }
 
-    // reference: ajp-side.md §11.5
+    // reference: ajp-side.md section 11.5
 
     #[test]
     fn reads_how_much_the_container_wants() {

@@ -1,5 +1,5 @@
 //! Properties of the AJP codec over random and over damaged packets. Single rules have their own tests in src/ajp.
-//! The invariants of the exchange are asserted inside `fuzz_exchange`; here it is fed with likely packets and counted on.
+//! Surprising: most tests here assert nothing themselves, because the `fuzz_*` functions assert the invariants inside.
 
 use mod_jk::ajp::exchange::{Event, Exchange, Progress, fuzz_exchange};
 use mod_jk::ajp::packet::{fuzz_packet, split_packet, split_request_packet};

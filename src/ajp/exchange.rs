@@ -171,8 +171,8 @@ fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
-/// Entry point for fuzzers: the first byte's low bit says HEAD, the rest is what a container sends. Panics only when this
-/// file is wrong.
+/// Entry point for fuzzers: the first byte's low bit says HEAD, the rest is what a container sends. Panics only when
+/// this file is wrong.
 #[doc(hidden)]
 pub fn fuzz_exchange(data: &[u8]) {
     let Some((flags, mut received)) = data.split_first() else { return };

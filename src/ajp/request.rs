@@ -75,14 +75,14 @@ pub struct ForwardRequest<'a> {
     pub ssl_session: Option<&'a [u8]>,
     /// Key size in bits (0x0B).
     pub ssl_key_size: Option<u16>,
-    /// Request attributes (0x0A) in order: AJP_SSL_PROTOCOL, AJP_REMOTE_PORT, AJP_LOCAL_ADDR, JK_LB_ACTIVATION, JkEnvVar
-    /// entries.
+    /// Request attributes (0x0A) in order: AJP_SSL_PROTOCOL, AJP_REMOTE_PORT, AJP_LOCAL_ADDR, JK_LB_ACTIVATION,
+    /// JkEnvVar entries.
     pub attributes: &'a [(&'a [u8], &'a [u8])],
 }
 
 impl ForwardRequest<'_> {
-    /// Writes the whole packet, frame header included, to `out` (cleared first). One pass; allocates only when `out` has
-    /// less capacity than the smaller of `max_packet_size` and 8 KiB, or than the packet.
+    /// Writes the whole packet, frame header included, to `out` (cleared first). One pass; allocates only when `out`
+    /// has less capacity than the smaller of `max_packet_size` and 8 KiB, or than the packet.
     ///
     /// # Errors
     /// [`EncodeError`] when it does not fit into `max_packet_size` bytes; `out` is then unusable.
@@ -191,8 +191,9 @@ const ATTRIBUTE_ORDER: [u8; 11] = [
     attribute::REQ_ATTRIBUTE,
 ];
 
-/// Reads one ForwardRequest payload (without frame header) as a container that accepts only what [`ForwardRequest::encode`]
-/// writes: known codes, codes wherever there is one, attributes in their order, nothing behind the end.
+/// Reads one ForwardRequest payload (without frame header) as a container that accepts only what
+/// [`ForwardRequest::encode`] writes: known codes, codes wherever there is one, attributes in their order, nothing
+/// behind the end.
 ///
 /// # Errors
 /// [`ProtocolError`] for anything else.
@@ -363,7 +364,8 @@ impl DecodedRequest {
     }
 }
 
-/// Entry point for fuzzers: what decodes must be what our encoder would have written. Panics only when this file is wrong.
+/// Entry point for fuzzers: what decodes must be what our encoder would have written. Panics only when this file is
+/// wrong.
 #[doc(hidden)]
 pub fn fuzz_request(data: &[u8]) {
     if let Ok(request) = decode(data) {

@@ -1,6 +1,7 @@
-//! Container to web server: SendHeaders, SendBodyChunk, GetBodyChunk, EndResponse, CPong. One packet at a time; what may
-//! follow what is `exchange.rs`. Bytes here are hostile. Surprising: a SendHeaders packet is checked for HTTP's sake too
-//! (tokens, control characters, Content-Length, hop-by-hop headers), because nobody after us does it completely.
+//! Container to web server: SendHeaders, SendBodyChunk, GetBodyChunk, EndResponse, CPong. One packet at a time; what
+//! may follow what is `exchange.rs`. Bytes here are hostile. Surprising: a SendHeaders packet is checked for HTTP's
+//! sake too (tokens, control characters, Content-Length, hop-by-hop headers), because nobody after us does it
+//! completely.
 //!
 //! ```text
 //!   SendHeaders    04  status:u16  reason:string  count:u16  count * (name:string or A0xx, value:string)
@@ -243,8 +244,8 @@ fn drop_nominated(headers: &mut Headers<'_>, connection: &[u8]) {
     }
 }
 
-/// The number in a Content-Length header, which must agree with the one `before` it (RFC 9110 section 8.6: several identical
-/// ones may be taken as one).
+/// The number in a Content-Length header, which must agree with the one `before` it (RFC 9110 section 8.6: several
+/// identical ones may be taken as one).
 fn content_length(value: &[u8], before: Option<u64>) -> Result<u64, ProtocolError> {
     let length = decimal(value.trim_ascii())
         .ok_or_else(|| ProtocolError::new(format!("Content-Length '{}' is not a length", excerpt(value))))?;
@@ -274,7 +275,8 @@ fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().fold(true, |good, byte| good & TOKEN.get(usize::from(*byte)).is_some_and(|t| *t))
 }
 
-/// RFC 9110 section 5.5 without its obsolete line folding: no control character but HTAB; in particular no CR, LF or NUL.
+/// RFC 9110 section 5.5 without its obsolete line folding: no control character but HTAB; in particular no CR, LF or
+/// NUL.
 fn is_field_text(text: &[u8]) -> bool {
     // No early exit, so that the compiler makes vector instructions of it.
     !text.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7F))

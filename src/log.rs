@@ -1,7 +1,7 @@
 //! The lines of JkLogFile: level, time stamp, layout, and the macro [`log_at!`](crate::log_at) that writes one.
 //!
 //! Not here: files, pipes and httpd's ErrorLog; whoever opens them implements [`Sink`] (`apache/log_file.rs`). Only
-//! [`Logger`] looks at the clock; all else is a function of its arguments. Facts: reference apache-side.md §6.
+//! [`Logger`] looks at the clock; all else is a function of its arguments. Facts: reference apache-side.md section 6.
 //!
 //! The surprising thing: a message may carry bytes of strangers, and still is one line. Control characters come out as
 //! `\x0a` and the like, and a line longer than [`MAX_LINE`] is cut.

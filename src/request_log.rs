@@ -2,7 +2,7 @@
 //!
 //! Not here: the time stamp before the text, the newline after it, and the write (`log`); the facts themselves (`apache`). The
 //! surprising thing: there are no modifiers and no `%%`; one unknown letter makes the whole format invalid, as in C, and then
-//! no request line is written at all. Facts: reference apache-side.md §6.5.
+//! no request line is written at all. Facts: reference apache-side.md section 6.5.
 
 use std::fmt;
 use std::io::Write as _;

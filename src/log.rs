@@ -567,6 +567,9 @@ mod tests {
             ("%x %X %y %Y %z %Z %%", "11/22/26 11:48:02 26 2026 +0000 UTC %"),
             ("%Ex %Od %EY %Oy", "11/22/26 22 2026 26"),
             ("%-H %_d %^a %3d", "11 22 SUN 022"),
+            ("%-_S|%_-S|%+S|%4S", " 2|2|02|0002"),
+            // glibc would print 999 digits.
+            ("%999S", "00000000000000000002"),
         ];
         for (format, expected) in rows {
             assert_eq!(utc(format), expected, "{format}");

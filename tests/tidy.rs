@@ -56,7 +56,19 @@ const MACROS: &[(&str, &str)] = &[("log_at", "log")];
 /// Rooms that get the time as an argument, and know no sockets and no files.
 const PURE_ROOMS: &[&str] = &["ajp", "properties", "balancer", "request_log", "config", "uri_map"];
 /// What a pure room never says.
-const IMPURE: &[&str] = &["Instant::now", "SystemTime::now", "std::net", "std::fs", "socket2::", "rustix::", "libc::"];
+const IMPURE: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
+    "std::fs",
+    "socket2::",
+    "rustix::",
+    "libc::",
+];
 /// Rooms that may contain unsafe code.
 const UNSAFE_ROOMS: &[&str] = &["apache", "shm"];
 /// Names that say nothing about what a file holds.
@@ -92,8 +104,12 @@ impl Source {
         self.room().is_some_and(|room| rooms.contains(&room))
     }
 
-    /// Where the test module begins; the end of the file if it has none.
+    /// Where the tests begin: all of tests/ and of a test module's own file (tests.rs, ..._tests.rs), else the test module; the
+    /// end of the file if it has none.
     fn tests_at(&self) -> usize {
+        if self.path.starts_with("tests/") || self.path.ends_with("/tests.rs") || self.path.ends_with("_tests.rs") {
+            return 0;
+        }
         self.code
             .match_indices("#[cfg(test)]")
             .map(|(at, _)| at)
@@ -477,10 +493,10 @@ fn dependencies(source: &Source, _: &[Source]) -> Vec<String> {
 }
 
 fn test_style(source: &Source, _: &[Source]) -> Vec<String> {
-    let tests_at = if source.is_rust_in("tests/") { 0 } else { source.tests_at() };
     if !source.path.ends_with(".rs") {
         return Vec::new();
     }
+    let tests_at = source.tests_at();
     let mut findings = Vec::new();
     for (at, _) in source.functions().filter(|(at, _)| *at >= tests_at) {
         let before = source.code[..at].rsplit([';', '}', '{']).next().unwrap_or_default();
@@ -621,6 +637,8 @@ fn arrows_bite() {
 #[test]
 fn purity_bites() {
     assert_bites(purity, "src/ajp/exchange.rs", "let now =\nInstant::now();", &[2]);
+    assert_bites(purity, "src/config/build.rs", "use std::net::{IpAddr, ToSocketAddrs};", &[1]);
+    assert_bites(purity, "src/config/build.rs", "use std::net::IpAddr;", &[]);
     assert_bites(purity, "src/worker/pool.rs", "use rustix::event;", &[1]);
     assert_bites(purity, "src/worker/socket.rs", "use rustix::event;", &[]);
     assert_bites(purity, "src/config/mod.rs", "#[cfg(test)]\nmod tests {\n use std::fs;\n}", &[]);
@@ -738,4 +756,5 @@ fn style_of_tests_bites() {
     assert_bites(test_style, "tests/support/wait.rs", "fn a() {\n std::thread::sleep(d) }", &[]);
     let unit = "fn pause() { sleep(d) }\n#[cfg(test)]\nmod tests {\n fn a() { sleep(d) }\n}";
     assert_bites(test_style, "src/worker/lb.rs", unit, &[4]);
+    assert_bites(test_style, "src/worker/pool_tests.rs", "fn a() { sleep(d) }", &[1]);
 }

@@ -580,7 +580,7 @@ mod tests {
 
     #[test]
     fn body_ends_as_its_framing_says() {
-        let rows: [(&str, &'static [&'static [u8]], &str, End); 14] = [
+        let rows: [(&str, &'static [&'static [u8]], &str, End); 15] = [
             ("GET", &[b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"], "abc", End::Whole),
             ("GET", &[b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc"], "abc", End::Closed),
             ("GET", &[b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], "", End::Whole),
@@ -593,6 +593,7 @@ mod tests {
             ("GET", &[CHUNKED, b"3\r\nabc\r\n"], "abc", End::Closed),
             ("GET", &[CHUNKED, b"3\r\nabc\r\n0\r\n"], "abc", End::Closed),
             ("GET", &[CHUNKED, b"3\r\nab"], "ab", End::Closed),
+            ("GET", &[CHUNKED, b"3\r\nabc<h"], "abc", End::Malformed),
             ("GET", &[CHUNKED, b"3\r\nabc<h1>Bad Gateway</h1>\r\n"], "abc", End::Malformed),
             ("GET", &[CHUNKED, b"3\r\nabc\r\n<h1>\r\n"], "abc", End::Malformed),
         ];

@@ -191,6 +191,7 @@ mod tests {
         fn pass(&mut self, _: bool) -> Result<(), ClientError> {
             Ok(())
         }
+        fn discard(&mut self) {}
         fn committed(&self) -> bool {
             false
         }

@@ -145,21 +145,23 @@ pub enum Blame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The client's fault; the member is fine.
-    Client,
+    ClientError,
     /// Our own mistake; the member is fine.
-    Server,
+    ServerError,
     /// Bytes that are not AJP, or the end inside a packet.
-    Protocol,
+    ProtocolError,
     /// Listed status that leaves the member usable.
     SoftStatus,
     /// Listed status that takes the member out at once.
     HardStatus,
-    /// `busy_limit` or no free connection.
-    Busy,
+    /// `busy_limit` is reached.
+    BusyLimit,
+    /// No free connection within `connection_acquire_timeout`.
+    NoEndpoint,
     /// `reply_timeout`.
     ReplyTimeout,
     /// Everything else: connect, probe, send, early close, malformed packets.
-    Failed,
+    Failure,
 }
 
 impl Error {
@@ -192,9 +194,9 @@ impl Error {
     /// Whose fault it is.
     pub fn blames(&self) -> Blame {
         match self.class() {
-            Class::Client => Blame::Client,
-            Class::Server | Class::Busy => Blame::Nobody,
-            Class::Protocol | Class::SoftStatus | Class::HardStatus | Class::ReplyTimeout | Class::Failed => {
+            Class::ClientError => Blame::Client,
+            Class::ServerError | Class::BusyLimit | Class::NoEndpoint => Blame::Nobody,
+            Class::ProtocolError | Class::SoftStatus | Class::HardStatus | Class::ReplyTimeout | Class::Failure => {
                 Blame::Member
             }
         }
@@ -203,12 +205,13 @@ impl Error {
     /// C mod_jk's class of it.
     pub fn class(&self) -> Class {
         match self {
-            Self::TooLarge { .. } | Self::ClientRead | Self::ClientWrite => Class::Client,
-            Self::Internal(_) => Class::Server,
-            Self::BadFrame { .. } | Self::Closed { inside_packet: true, .. } => Class::Protocol,
+            Self::TooLarge { .. } | Self::ClientRead | Self::ClientWrite => Class::ClientError,
+            Self::Internal(_) => Class::ServerError,
+            Self::BadFrame { .. } | Self::Closed { inside_packet: true, .. } => Class::ProtocolError,
             Self::Status { hard: false, .. } => Class::SoftStatus,
             Self::Status { hard: true, .. } => Class::HardStatus,
-            Self::BusyLimit { .. } | Self::NoEndpoint { .. } => Class::Busy,
+            Self::BusyLimit { .. } => Class::BusyLimit,
+            Self::NoEndpoint { .. } => Class::NoEndpoint,
             Self::ReplyTimeout { .. } => Class::ReplyTimeout,
             Self::Committed(cause) => cause.class(),
             Self::ContactDisabled
@@ -219,7 +222,7 @@ impl Error {
             | Self::Closed { .. }
             | Self::SocketTimeout { .. }
             | Self::Protocol { .. }
-            | Self::ShortBody { .. } => Class::Failed,
+            | Self::ShortBody { .. } => Class::Failure,
         }
     }
 
@@ -256,7 +259,7 @@ impl fmt::Display for Error {
             Self::ReplyTimeout { address, limit_ms } => {
                 write!(f, "{address} sent no complete packet within the reply_timeout of {limit_ms} ms")
             }
-            Self::BadFrame { address, cause } => write!(f, "{address} sent what is not AJP: {}", Frame(cause)),
+            Self::BadFrame { address, cause } => write!(f, "bad answer from {address}: {cause}"),
             Self::Protocol { address, reason } => write!(f, "{address} sent a bad packet: {reason}"),
             Self::ShortBody { address, missing } => {
                 write!(f, "{address} ended the response {missing} bytes before its declared length")
@@ -316,7 +319,7 @@ impl fmt::Display for ReceiveError {
             Self::Closed { cause: None, .. } => f.write_str("the peer closed the connection"),
             Self::Closed { cause: Some(cause), .. } => write!(f, "reading failed: {}", Errno(cause)),
             Self::TimedOut { limit_ms } => write!(f, "no answer within {limit_ms} ms"),
-            Self::Frame(cause) => write!(f, "the answer is not AJP: {}", Frame(cause)),
+            Self::Frame(cause) => write!(f, "bad answer: {cause}"),
             Self::Unexpected { code: Some(code), length } => {
                 write!(f, "the answer has code 0x{code:02X} and {length} bytes instead of a cpong")
             }
@@ -340,30 +343,6 @@ impl fmt::Display for Errno<'_> {
     }
 }
 
-/// A framing error in words, with a guess at what the peer speaks instead.
-struct Frame<'a>(&'a FrameError);
-
-impl fmt::Display for Frame<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self.0 {
-            FrameError::BadMagic(magic) => {
-                let [first, second] = magic;
-                write!(f, "first bytes 0x{first:02X}{second:02X}")?;
-                match magic {
-                    [b'H', b'T'] => f.write_str(", which looks like HTTP: is this the port of an HTTP connector?"),
-                    [0x15, 0x03] => f.write_str(", which looks like TLS: is this the port of an HTTPS connector?"),
-                    [0x12, 0x34] => f.write_str(", which a web server sends, not a container"),
-                    [0x12, 0x35] => f.write_str(", which is AJP/1.4"),
-                    _ => Ok(()),
-                }
-            }
-            FrameError::TooLong { length, limit } => {
-                write!(f, "packet of {length} bytes, max_packet_size is {limit}")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,8 +360,8 @@ mod tests {
 
     #[test]
     fn tells_end_inside_a_packet_from_end_between_packets() {
-        assert_eq!(closed(true).class(), Class::Protocol);
-        assert_eq!(closed(false).class(), Class::Failed);
+        assert_eq!(closed(true).class(), Class::ProtocolError);
+        assert_eq!(closed(false).class(), Class::Failure);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The engine: blocking sockets, safe Rust. What a worker needs from the web server is the trait [`Downstream`]; what it needs
-//! from the log is the trait [`Log`].
+//! The engine: blocking sockets, safe Rust. What a worker needs from the web server is the trait [`Downstream`]; where its
+//! lines go is [`Log`].
 //!
 //! Not here: which member of a balancer serves a request (`balancer`), how httpd's structures look (`apache`). The surprising
 //! thing: a [`Request`] owns the bytes that may have to be sent twice (the packet and the start of the body), so a second
@@ -14,8 +14,6 @@ pub mod pool;
 pub mod shared;
 pub mod socket;
 
-use std::fmt;
-
 pub use ajp::{AjpWorker, Failure, Served, ServerErrorPage};
 pub use body::{BodyKind, RequestBody};
 pub use error::{Blame, Class, Error};
@@ -24,6 +22,7 @@ pub use shared::AjpShared;
 use crate::ajp::request::ForwardRequest;
 use crate::ajp::response::ResponseHead;
 use crate::balancer::Activation;
+use crate::log::Logger;
 
 /// The client is gone or its request body broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +30,8 @@ pub struct ClientError;
 
 /// The web server as a worker sees it. Implemented by `apache/request.rs` and by a fake in the tests.
 ///
-/// The body of the response is passed in batches: any number of [`Downstream::body`] calls, then one [`Downstream::pass`], which
-/// must come before the bytes given to `body` are overwritten.
+/// The body of the response is passed in batches: any number of [`Downstream::body`] calls, then one [`Downstream::pass`]
+/// or [`Downstream::discard`], which must come before the bytes given to `body` are overwritten.
 pub trait Downstream {
     /// Reads request body bytes into `buffer`, blocking; 0 = end of body.
     ///
@@ -48,46 +47,26 @@ pub trait Downstream {
     /// # Errors
     /// [`ClientError`] when the client is gone.
     fn pass(&mut self, flush: bool) -> Result<(), ClientError>;
+    /// Forgets the batch instead of passing it on: the response failed while an error page can still replace it. The bytes
+    /// given to `body` since the last `pass` must not be looked at again.
+    fn discard(&mut self);
     /// Whether any response byte may have left httpd (an error page can no longer replace the response).
     fn committed(&self) -> bool;
 }
 
-/// Severity of a line (DESIGN style 26).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Bytes.
-    Trace,
-    /// One request's path.
-    Debug,
-    /// A state change, or a failure that costs nobody anything yet.
-    Info,
-    /// We recovered.
-    Warn,
-    /// This request or this worker failed.
-    Error,
+/// The log of the virtual host that is served, and whose lines these are. The name of the worker is in each message.
+#[derive(Clone, Copy)]
+pub struct Log<'a> {
+    /// Where lines go.
+    pub logger: &'a Logger,
+    /// Request id, or the phase (maintenance, start); may be empty.
+    pub context: &'a [u8],
 }
 
-/// Where the engine's lines go. The name of the worker is in the message already.
-pub trait Log: Send + Sync {
-    /// Whether lines of this level are kept; asked before a costly message is put together.
-    fn enabled(&self, level: LogLevel) -> bool;
-    /// Writes one line: `function`, `file` and `line` name the code that speaks.
-    fn log(
-        &self,
-        level: LogLevel,
-        function: &'static str,
-        file: &'static str,
-        line: u32,
-        message: fmt::Arguments<'_>,
-    );
-}
-
-/// Writes a line to a [`Log`] with the place of the call: `say!(log, Info, "service", "(w1) text")`.
+/// Writes a line to a [`Log`]: `say!(log, Info, "({name}) text")`.
 macro_rules! say {
-    ($log:expr, $level:ident, $function:literal, $($message:tt)+) => {
-        if $log.enabled($crate::worker::LogLevel::$level) {
-            $log.log($crate::worker::LogLevel::$level, $function, file!(), line!(), format_args!($($message)+));
-        }
+    ($log:expr, $level:ident, $($message:tt)+) => {
+        $crate::log::log_at!($log.logger, $crate::log::Level::$level, $log.context, $($message)+)
     };
 }
 pub(crate) use say;

@@ -3,7 +3,7 @@
 //! Not here: the mapping itself (`shm`). The surprising thing: this one lives in the process; it has the interface of the
 //! slot so that the engine runs and is tested without shared memory.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 use crate::balancer::State;
@@ -12,6 +12,10 @@ use crate::config::AjpSettings;
 /// The numbers among [`AjpSettings`], copied once per request without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
+    /// Changes whenever host or port do.
+    pub address_sequence: u32,
+    /// See [`AjpSettings::port`].
+    pub port: u16,
     /// See [`AjpSettings::connection_pool_timeout_s`].
     pub connection_pool_timeout_s: u32,
     /// See [`AjpSettings::ping_timeout_ms`].
@@ -52,6 +56,7 @@ pub struct AjpShared {
     connected: AtomicU32,
     max_connected: AtomicU32,
     state: AtomicU8,
+    cpong_seen: AtomicBool,
 }
 
 impl AjpShared {
@@ -64,6 +69,8 @@ impl AjpShared {
     pub fn numbers(&self) -> Numbers {
         let s = self.settings.read().unwrap_or_else(PoisonError::into_inner);
         Numbers {
+            address_sequence: self.address_sequence.load(Relaxed),
+            port: s.port,
             connection_pool_timeout_s: s.connection_pool_timeout_s,
             ping_timeout_ms: s.ping_timeout_ms,
             connect_timeout_ms: s.connect_timeout_ms,
@@ -164,6 +171,16 @@ impl AjpShared {
     /// Stores what was observed.
     pub fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
+    }
+
+    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS §6).
+    pub fn cpong_seen(&self) -> bool {
+        self.cpong_seen.load(Relaxed)
+    }
+
+    /// Notes a CPong.
+    pub fn note_cpong(&self) {
+        self.cpong_seen.store(true, Relaxed);
     }
 
     /// Requests so far.

@@ -284,8 +284,7 @@ mod tests {
     #[test]
     fn connects_without_the_source_address_when_it_is_not_ours() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let options =
-            ConnectOptions { source: vec![Ipv4Addr::new(192, 0, 2, 1).into()], ..ConnectOptions::default() };
+        let options = ConnectOptions { source: vec![Ipv4Addr::new(192, 0, 2, 1).into()], ..ConnectOptions::default() };
         let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
         assert!(connected.source_error.is_some());
     }

@@ -1,6 +1,6 @@
 //! The coded methods, header names and attributes: one table each, both directions. No bytes are read or written here.
 //! Surprising: methods are matched by exact case, request header names by any case, and response header names by exact
-//! case again when a container writes them (reference: ajp-side.md §1.4).
+//! case again when a container writes them (reference: ajp-side.md section 1.4).
 
 /// Method byte that means: the name is in the stored_method attribute.
 pub const STORED_METHOD: u8 = 0xFF;

@@ -1,6 +1,7 @@
-//! AJP/1.3 on the wire: bytes in, events out. Pure: no I/O, no clock, imports nothing of ours; in particular it does not
-//! decide about retries, it only says how far an exchange has come. Surprising: the two directions differ by more than
-//! their magic, because a body packet to the container has no type byte. Facts: reference ajp-side.md §1 to §3.
+//! AJP/1.3 on the wire: bytes in, events out. Pure: no I/O, no clock, imports nothing of ours; in particular it does
+//! not decide about retries, it only says how far an exchange has come. Surprising: the two directions differ by more
+//! than their magic, because a body packet to the container has no type byte. Facts: reference ajp-side.md sections 1
+//! to 3.
 //!
 //! ```text
 //!   request.rs   ForwardRequest, body packets, CPing     -- 12 34 -->   container
@@ -23,7 +24,8 @@ pub const MAX_PACKET_SIZE: usize = 65_536;
 /// Longest string: 0xFFFF means null.
 pub const MAX_STRING: usize = 65_534;
 
-/// First payload byte of each packet type (reference: ajp-side.md §1.3). Body packets to the container have none.
+/// First payload byte of each packet type (reference: ajp-side.md section 1.3). Body packets to the container have
+/// none.
 pub mod packet_type {
     /// To the container: a request.
     pub const FORWARD_REQUEST: u8 = 0x02;

@@ -1,7 +1,7 @@
 //! The frame (magic, length, payload), a bounds-checked reader over one payload and a writer of one packet; it knows no
 //! packet type.
 //! Surprising: we accept `max_packet_size` payload bytes although we send four fewer, because C mod_jk stores what it
-//! receives without the frame header and containers may rely on it (reference: ajp-side.md §1.1).
+//! receives without the frame header and containers may rely on it (reference: ajp-side.md section 1.1).
 //!
 //! ```text
 //!   0      2       4                4+length
@@ -117,7 +117,7 @@ impl fmt::Display for ReadError {
 impl std::error::Error for ReadError {}
 
 /// Reads items off the front of one payload. Nothing outside that payload can be reached, whatever a length field says
-/// (C bounds strings by the buffer instead, CVE-2026-34032's class; reference: ajp-side.md §1.2 and §10).
+/// (C bounds strings by the buffer instead, CVE-2026-34032's class; reference: ajp-side.md sections 1.2 and 10).
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     left: &'a [u8],
@@ -323,7 +323,7 @@ fn string_length(item: &[u8], value: &[u8]) -> Result<[u8; 2], EncodeError> {
     }
 }
 
-/// A name as long as 0xA000 would read as a coded name (reference: ajp-side.md §1.2).
+/// A name as long as 0xA000 would read as a coded name (reference: ajp-side.md section 1.2).
 fn name_length(name: &[u8]) -> Result<[u8; 2], EncodeError> {
     match u16::try_from(name.len()) {
         Ok(length) if length < CODED_NAMES => Ok(length.to_be_bytes()),

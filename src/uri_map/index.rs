@@ -266,3 +266,153 @@ fn longest_segment(middle: &[u8]) -> Option<&[u8]> {
         .filter(|segment| !segment.is_empty() && !wildcard::is_wildcard(segment))
         .max_by_key(|segment| segment.len())
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::uri_map::{Lookup, MountTable, RuleList, Source, UriMap, UriMapBuilder};
+    use proptest::prelude::*;
+
+    /// Patterns with few heads and tails, so that groups and buckets of every kind fill up.
+    fn pattern() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "(/[ab]{1,2}){0,3}/?",
+            "(/[ab]{1,2}){0,2}/?\\*",
+            "/([ab]/)?\\*(\\.[ab]{1,2})?",
+            "/([ab]/)?\\*/[abc]{1,2}/[*?][ab]?",
+            "/[ab*?/]{0,8}",
+            "/[ab]?\\|/\\*",
+        ]
+    }
+
+    fn uri() -> impl Strategy<Value = String> {
+        prop_oneof!["(/[abc]{1,2}){0,5}/?", "(/[ab]{1,2}){1,3}\\.[ab]{1,2}", "/[ab/.*?]{0,10}", "(/a/b){1,20}"]
+    }
+
+    /// Prefix characters, pattern, worker, source.
+    type Written = (&'static str, String, u8, u8);
+
+    fn rules(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Written>> {
+        let prefix = prop_oneof![6 => Just(""), 2 => Just("!"), 1 => Just("-"), 1 => Just("-!")];
+        proptest::collection::vec((prefix, pattern(), 0..4u8, 0..3u8), count)
+    }
+
+    fn build(written: &[Written]) -> UriMap {
+        let (mut table, mut mounts) = (MountTable::default(), RuleList::default());
+        let mut file = String::new();
+        for (prefix, pattern, worker, source) in written {
+            let worker = ["*", "w1", "w2", "w3"][usize::from(*worker)];
+            match (source, *prefix) {
+                (0, "!") => table.put_unmount(pattern.as_bytes(), worker.as_bytes(), None),
+                (0, _) => table.put_mount(pattern.as_bytes(), worker.as_bytes(), None),
+                (1, _) => mounts.add_worker_mount(worker, &format!("{prefix}{pattern}"), None),
+                _ => file.push_str(&format!("{prefix}{pattern}={worker}\n")),
+            }
+        }
+        let (lines, _) = crate::uri_map::read_mount_file(file.as_bytes(), "map", |_| None);
+        UriMapBuilder::from_parts(table.rules().rules, mounts.rules, lines).build()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn lookup_equals_the_plain_scan(
+            written in prop_oneof![rules(0..12), rules(40..160)],
+            uris in proptest::collection::vec(uri(), 1..40),
+        ) {
+            let map = build(&written);
+            for uri in uris {
+                prop_assert_eq!(map.lookup(uri.as_bytes()), map.lookup_by_scan(uri.as_bytes()), "{}", uri);
+            }
+        }
+
+        #[test]
+        fn rules_stand_in_match_order(written in rules(0..40)) {
+            let map = build(&written);
+            let slashes = |rule: &Rule| rule.pattern.iter().filter(|byte| **byte == b'/').count();
+            for pair in map.rules().windows(2) {
+                let (one, other) = (&pair[0], &pair[1]);
+                prop_assert!((slashes(one), one.pattern.len(), one.source) >= (slashes(other), other.pattern.len(), other.source));
+            }
+        }
+
+        #[test]
+        fn a_rule_called_dead_serves_nothing(
+            written in rules(1..30),
+            uris in proptest::collection::vec(uri(), 1..40),
+        ) {
+            let map = build(&written);
+            let dead: Vec<String> = map.advice().into_iter().map(|advice| advice.message)
+                .filter(|message| message.contains("is never used: ") || message.contains("can never match: ")).collect();
+            for uri in uris {
+                let uri = crate::uri_map::normalize::normalize(uri.as_bytes()).unwrap_or_default();
+                if let Lookup::Match(rule) = map.lookup(&uri) {
+                    let name = format!("rule \"{}\" ", String::from_utf8_lossy(&rule.pattern));
+                    // The same pattern may stand there twice, one of them dead; only rules with one pattern are claimed about.
+                    let twins = map.rules().iter().filter(|other| other.is_live_mount() && other.pattern == rule.pattern).count();
+                    prop_assert!(twins > 1 || !dead.iter().any(|message| message.starts_with(&name)), "{uri:?} {dead:?}");
+                }
+            }
+        }
+    }
+
+    fn mounts(patterns: impl IntoIterator<Item = String>) -> UriMap {
+        let mut list = RuleList::default();
+        for pattern in patterns {
+            list.add_mount(pattern.as_bytes(), b"w", None);
+        }
+        UriMapBuilder::from_parts(list.rules, Vec::new(), Vec::new()).build()
+    }
+
+    fn matched(map: &UriMap, uri: &str) -> Option<String> {
+        match map.lookup(uri.as_bytes()) {
+            Lookup::Match(rule) => Some(String::from_utf8_lossy(&rule.pattern).into_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn many_extensions_under_one_head_are_told_apart() {
+        let map = mounts((0..100).map(|n| format!("/*.x{n}")));
+        assert_eq!(matched(&map, "/a/b.x77").as_deref(), Some("/*.x77"));
+        assert_eq!(matched(&map, "/.x7").as_deref(), Some("/*.x7"));
+        assert_eq!(matched(&map, "/a/b.x777"), None);
+    }
+
+    #[test]
+    fn many_inner_segments_under_one_head_are_told_apart() {
+        let map = mounts((0..100).map(|n| format!("/*/s{n}/*")));
+        assert_eq!(matched(&map, "/a/s77/b").as_deref(), Some("/*/s77/*"));
+        assert_eq!(matched(&map, "/a/s777/b"), None);
+        assert_eq!(matched(&map, "/a/s77"), None);
+    }
+
+    #[test]
+    fn a_segment_that_many_rules_share_and_the_uri_repeats_is_still_found() {
+        let map = mounts((0..100).map(|n| format!("/*/s/*?{n}*")));
+        let uri = format!("{}/s/x99", "/s".repeat(500));
+        assert_eq!(matched(&map, &uri).as_deref(), Some("/*/s/*?99*"));
+        assert_eq!(map.lookup(uri.as_bytes()), map.lookup_by_scan(uri.as_bytes()));
+    }
+
+    #[test]
+    fn head_and_tail_do_not_share_bytes() {
+        let map = mounts(["/ab*ba".to_owned()]);
+        assert_eq!(matched(&map, "/aba"), None);
+        assert_eq!(matched(&map, "/abba").as_deref(), Some("/ab*ba"));
+    }
+
+    #[test]
+    fn more_slashes_go_before_a_longer_head() {
+        let map = mounts(["/a?*/*/*".to_owned(), "/app/*".to_owned(), "/*/*/*".to_owned()]);
+        assert_eq!(matched(&map, "/app/x/y").as_deref(), Some("/a?*/*/*"));
+        assert_eq!(matched(&map, "/b/x/y").as_deref(), Some("/*/*/*"));
+    }
+
+    #[test]
+    fn sources_are_ordered_as_their_texts_say() {
+        assert!(Source::MountFile > Source::JkMount && Source::JkMount > Source::WorkerMount);
+    }
+}

@@ -1,7 +1,28 @@
-//! The engine: blocking sockets, safe Rust. What a worker needs from the web server is the trait [`Downstream`].
+//! The engine: blocking sockets, safe Rust. What a worker needs from the web server is the trait [`Downstream`]; where its
+//! lines go is [`Log`].
+//!
+//! Not here: which member of a balancer serves a request (`balancer`), how httpd's structures look (`apache`). The surprising
+//! thing: a [`Request`] owns the bytes that may have to be sent twice (the packet and the start of the body), so a second
+//! attempt, on this worker or on another, never asks the web server again.
+
+pub mod address;
+pub mod ajp;
+pub mod body;
+pub mod connection;
+pub mod error;
+pub mod pool;
+pub mod shared;
+pub mod socket;
+
+pub use ajp::{AjpWorker, Failure, Served, ServerErrorPage};
+pub use body::{BodyKind, RequestBody};
+pub use error::{Blame, Class, Error};
+pub use shared::AjpShared;
 
 use crate::ajp::request::ForwardRequest;
 use crate::ajp::response::ResponseHead;
+use crate::balancer::Activation;
+use crate::log::Logger;
 
 /// The client is gone or its request body broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +30,8 @@ pub struct ClientError;
 
 /// The web server as a worker sees it. Implemented by `apache/request.rs` and by a fake in the tests.
 ///
-/// The body of the response is passed in batches: any number of [`Downstream::body`] calls, then one [`Downstream::pass`], which
-/// must come before the bytes given to `body` are overwritten.
+/// The body of the response is passed in batches: any number of [`Downstream::body`] calls, then one [`Downstream::pass`]
+/// or [`Downstream::discard`], which must come before the bytes given to `body` are overwritten.
 pub trait Downstream {
     /// Reads request body bytes into `buffer`, blocking; 0 = end of body.
     ///
@@ -26,8 +47,50 @@ pub trait Downstream {
     /// # Errors
     /// [`ClientError`] when the client is gone.
     fn pass(&mut self, flush: bool) -> Result<(), ClientError>;
+    /// Forgets the batch instead of passing it on: the response failed while an error page can still replace it. The bytes
+    /// given to `body` since the last `pass` must not be looked at again.
+    fn discard(&mut self);
     /// Whether any response byte may have left httpd (an error page can no longer replace the response).
     fn committed(&self) -> bool;
+}
+
+/// The log of the virtual host that is served, and whose lines these are. The name of the worker is in each message.
+#[derive(Clone, Copy)]
+pub struct Log<'a> {
+    /// Where lines go.
+    pub logger: &'a Logger,
+    /// Request id, or the phase (maintenance, start); may be empty.
+    pub context: &'a [u8],
+}
+
+/// Writes a line to a [`Log`]: `say!(log, Info, "({name}) text")`.
+macro_rules! say {
+    ($log:expr, $level:ident, $($message:tt)+) => {
+        $crate::log::log_at!($log.logger, $crate::log::Level::$level, $log.context, $($message)+)
+    };
+}
+pub(crate) use say;
+
+/// What the web server's configuration says about this one request (JkOptions and environment).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestOptions {
+    /// JkOptions FlushPackets: flush after each batch of body bytes.
+    pub flush_packets: bool,
+    /// JkOptions FlushHeader: flush after the headers.
+    pub flush_header: bool,
+    /// JkOptions DisableReuse: close the connection after this request.
+    pub disable_reuse: bool,
+}
+
+/// What the matching rule or the environment replaces for this one request (reference: apache-side.md §3.6).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides<'a> {
+    /// Replaces the worker's `reply_timeout`, milliseconds; 0 = none.
+    pub reply_timeout_ms: Option<u32>,
+    /// Replaces the worker's `fail_on_status` list; positive = hard, negative = soft.
+    pub fail_on_status: Option<&'a [i32]>,
+    /// From this status on the web server writes its own page; 0 = never.
+    pub use_server_errors: u16,
 }
 
 /// A request as the worker gets it: encoded per attempt, because route, secret and activation depend on the member.
@@ -35,4 +98,103 @@ pub trait Downstream {
 pub struct Request<'a> {
     /// All but secret, route and JK_LB_ACTIVATION.
     pub forward: ForwardRequest<'a>,
+    /// The body, with the part of it that is kept for another attempt.
+    pub body: RequestBody,
+    /// Options of the web server.
+    pub options: RequestOptions,
+    /// Replacements from the rule.
+    pub overrides: Overrides<'a>,
+    /// The encoded packet; the buffer is used again for each member.
+    packet: Vec<u8>,
+}
+
+impl<'a> Request<'a> {
+    /// A request with default options and no overrides. `body` must agree with the Content-Length among the headers of
+    /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md §2.1).
+    pub fn new(forward: ForwardRequest<'a>, body: BodyKind) -> Self {
+        Self {
+            forward,
+            body: RequestBody::new(body),
+            options: RequestOptions::default(),
+            overrides: Overrides::default(),
+            packet: Vec::new(),
+        }
+    }
+
+    /// Whether delivering it twice is harmless (RFC 9110 §9.2.2 and the registry of HTTP methods).
+    pub fn is_idempotent(&self) -> bool {
+        is_idempotent(self.forward.method)
+    }
+}
+
+/// Methods that the registry of HTTP methods lists as idempotent; all others, unknown ones included, are not.
+const IDEMPOTENT: [&[u8]; 33] = [
+    b"GET",
+    b"HEAD",
+    b"OPTIONS",
+    b"TRACE",
+    b"PUT",
+    b"DELETE",
+    b"QUERY",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"UNLOCK",
+    b"ACL",
+    b"REPORT",
+    b"SEARCH",
+    b"VERSION-CONTROL",
+    b"CHECKIN",
+    b"CHECKOUT",
+    b"UNCHECKOUT",
+    b"MKWORKSPACE",
+    b"UPDATE",
+    b"LABEL",
+    b"MERGE",
+    b"BASELINE-CONTROL",
+    b"MKACTIVITY",
+    b"ORDERPATCH",
+    b"MKCALENDAR",
+    b"BIND",
+    b"REBIND",
+    b"UNBIND",
+    b"LINK",
+    b"UNLINK",
+];
+
+/// Whether `method` (exact case) may be delivered twice without harm.
+pub fn is_idempotent(method: &[u8]) -> bool {
+    IDEMPOTENT.contains(&method)
+}
+
+/// What depends on the member of a balancer that was chosen; the default is a worker outside any balancer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemberContext<'a> {
+    /// Route of the member; replaces the one of the request.
+    pub route: Option<&'a [u8]>,
+    /// Told to the container as JK_LB_ACTIVATION.
+    pub activation: Activation,
+    /// Secret of the balancer, for members without one of their own.
+    pub secret: Option<&'a [u8]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_idempotent;
+
+    #[test]
+    fn treats_safe_and_put_like_methods_as_idempotent() {
+        for method in [&b"GET"[..], b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"PROPFIND"] {
+            assert!(is_idempotent(method), "{}", String::from_utf8_lossy(method));
+        }
+    }
+
+    #[test]
+    fn treats_post_patch_lock_and_unknown_methods_as_not_idempotent() {
+        for method in [&b"POST"[..], b"PATCH", b"LOCK", b"CONNECT", b"get", b"FROBNICATE", b""] {
+            assert!(!is_idempotent(method), "{}", String::from_utf8_lossy(method));
+        }
+    }
 }

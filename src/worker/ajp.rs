@@ -1,0 +1,572 @@
+//! One request on one AJP worker: attempts, what is tried again, and what becomes of the connection.
+//!
+//! Not here: choosing a member (`balancer`), what follows what on the wire (`ajp::exchange`). The surprising thing: a pooled
+//! connection that turns out dead costs neither an attempt nor a pause, as long as repeating the request is harmless.
+//!
+//! ```text
+//!  service ---> encode (413) -> first body bytes (400) -> lease (503) -> busy_limit (503)
+//!     |
+//!     +-- attempt: connection from the pool, or a new one (probed)  -> send -> reply loop -> connection back
+//!     |      | failed
+//!     +------+ again, if `is_recoverable` and attempts are left
+//! ```
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::address::AddressBook;
+use super::connection::{Connection, millis};
+use super::error::{Class, Error, ReceiveError};
+use super::pool::{Lease, Pool};
+use super::shared::{AjpShared, Numbers};
+use super::socket::{ConnectOptions, connect};
+use super::{Downstream, Log, MemberContext, Request, say};
+use crate::ajp::exchange::Progress;
+use crate::ajp::request::{BODY_PREFIX_LEN, EncodeError, ForwardRequest, body_prefix};
+use crate::balancer::{Activation, State};
+use crate::config::AjpConfig;
+
+mod reply;
+mod retry;
+
+/// Attributes of one request kept without a heap allocation.
+const INLINE_ATTRIBUTES: usize = 16;
+
+/// An AJP worker in this child: its configuration, what it shares with the other children, and its connections.
+#[derive(Debug)]
+pub struct AjpWorker {
+    config: AjpConfig,
+    shared: Arc<AjpShared>,
+    pool: Pool,
+    addresses: AddressBook,
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Status of the container's response.
+    pub status: u16,
+    /// The web server must write its own page with that status; nothing was passed on (`use_server_errors`).
+    pub page: Option<ServerErrorPage>,
+    /// Response body bytes passed on.
+    pub body_bytes: u64,
+    /// Attempts, this one included.
+    pub attempts: u32,
+}
+
+/// What goes with a page of the web server's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerErrorPage {
+    /// For 401: the last WWW-Authenticate of the container.
+    pub www_authenticate: Option<Vec<u8>>,
+}
+
+/// A request that failed on this worker.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why, of the last attempt.
+    pub error: Error,
+    /// Attempts made.
+    pub attempts: u32,
+    /// How often the container may have received the whole request.
+    pub delivered: u32,
+    /// Another member may be tried.
+    pub recoverable: bool,
+}
+
+/// How far one attempt came.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    progress: Progress,
+    /// Body bytes that are not kept were read from the client, or a GetBodyChunk was answered.
+    body_consumed: bool,
+    /// The container may have the whole request.
+    delivered: bool,
+    /// At least one byte came back.
+    answered: bool,
+    /// The connection had served a request before.
+    reused: bool,
+}
+
+impl Facts {
+    fn new() -> Self {
+        Self { progress: Progress::Sent, body_consumed: false, delivered: false, answered: false, reused: false }
+    }
+}
+
+/// What one request counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    attempts: u32,
+    delivered: u32,
+}
+
+/// What stays the same during one request: the settings as they were at its start, and its log.
+struct Scene<'a> {
+    numbers: Numbers,
+    limits: Limits,
+    log: Log<'a>,
+}
+
+/// The times that bound one attempt.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    reply: Option<Duration>,
+    socket: Option<Duration>,
+    max_packet_size: usize,
+}
+
+impl Limits {
+    /// For each write, and for each packet of the answer: whichever limit is set, the shorter if both are.
+    fn wait(&self) -> Option<Duration> {
+        match (self.reply, self.socket) {
+            (Some(reply), Some(socket)) => Some(reply.min(socket)),
+            (reply, socket) => reply.or(socket),
+        }
+    }
+
+    /// Data bytes of a body packet.
+    fn body_data(&self) -> usize {
+        self.max_packet_size.saturating_sub(BODY_PREFIX_LEN)
+    }
+
+    fn receive_error(&self, address: &str, error: ReceiveError) -> Error {
+        let address = address.to_owned();
+        match error {
+            ReceiveError::Closed { inside_packet, cause } => Error::Closed { address, inside_packet, cause },
+            ReceiveError::Frame(cause) => Error::BadFrame { address, cause },
+            ReceiveError::TimedOut { limit_ms } if self.reply.is_some_and(|limit| millis(limit) == limit_ms) => {
+                Error::ReplyTimeout { address, limit_ms }
+            }
+            ReceiveError::TimedOut { limit_ms } => Error::SocketTimeout { address, limit_ms },
+            ReceiveError::Unexpected { .. } | ReceiveError::Send(_) => Error::Internal("probe error outside a probe"),
+        }
+    }
+}
+
+impl AjpWorker {
+    /// A worker without connections. Call [`Self::resolve`] once before the first request.
+    pub fn new(config: AjpConfig, shared: Arc<AjpShared>) -> Self {
+        let pool = Pool::new(
+            usize::try_from(config.connection_pool_size).unwrap_or(usize::MAX),
+            usize::try_from(config.connection_pool_minsize).unwrap_or(usize::MAX),
+            Duration::from_millis(config.connection_acquire_timeout_ms.into()),
+        );
+        let unix_socket = config.unix_socket.as_ref().map(Into::into);
+        let addresses = AddressBook::new(unix_socket, config.prefer_ipv6, config.source.clone());
+        Self { config, shared, pool, addresses }
+    }
+
+    /// Name of the worker.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Configuration of the worker; the settings in it are those of the start.
+    pub fn config(&self) -> &AjpConfig {
+        &self.config
+    }
+
+    /// What it shares with the other children.
+    pub fn shared(&self) -> &Arc<AjpShared> {
+        &self.shared
+    }
+
+    /// Its connections.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Looks the host name up, at start and after a change, so that no request has to.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`] or [`Error::ContactDisabled`]; the worker stays usable, requests get 503 until it succeeds.
+    pub fn resolve(&self) -> Result<(), Error> {
+        self.addresses.targets(&self.shared, Instant::now()).map(|_| ())
+    }
+
+    /// Sends `request` and passes the answer to `downstream`, in as many attempts as configured and allowed.
+    ///
+    /// # Errors
+    /// [`Failure`]; when its error [aborts the client](Error::aborts_client), no error page may follow.
+    pub fn service(
+        &self,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        member: &MemberContext<'_>,
+        log: Log<'_>,
+    ) -> Result<Served, Failure> {
+        let numbers = self.shared.numbers();
+        let scene = Scene { limits: self.limits(&numbers, request), numbers, log };
+        if let Err(error) = self.prepare(request, downstream, member, &scene) {
+            self.shared.count_used();
+            return Err(self.give_up(error, Tally::default(), false, log));
+        }
+        let Some(lease) = self.pool.acquire() else {
+            let (size, waited_ms) = (self.pool.size(), millis(self.pool.acquire_timeout()));
+            return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
+        };
+        self.shared.count_used();
+        let busy = Busy::begin(&self.shared);
+        if numbers.busy_limit > 0 && busy.count > numbers.busy_limit {
+            return Err(self.give_up(Error::BusyLimit { limit: numbers.busy_limit }, Tally::default(), true, log));
+        }
+        if self.shared.state() == State::Error {
+            self.shared.set_state(State::Probe);
+        }
+        let (served, kept) = self.attempts(&lease, request, downstream, &scene)?;
+        self.shared.set_state(State::Ok);
+        if let Some(connection) = kept {
+            lease.give_back(connection, Instant::now());
+        }
+        Ok(served)
+    }
+
+    /// What is done once, before any connection is taken: nothing of a request that is too large or whose body breaks off
+    /// at once is sent.
+    fn prepare(
+        &self,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        member: &MemberContext<'_>,
+        scene: &Scene<'_>,
+    ) -> Result<(), Error> {
+        self.encode(request, member, scene.limits.max_packet_size)?;
+        request.body.prepare(scene.limits.body_data(), downstream).map_err(|_| Error::ClientRead)
+    }
+
+    fn attempts(
+        &self,
+        lease: &Lease<'_>,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        scene: &Scene<'_>,
+    ) -> Result<(Served, Option<Connection>), Failure> {
+        let (name, log, numbers) = (self.name(), scene.log, &scene.numbers);
+        let (options, retries, pause) = (numbers.recovery_options, numbers.retries, numbers.retry_interval_ms);
+        let idempotent = request.is_idempotent();
+        let (mut tally, mut only_new) = (Tally { attempts: 1, delivered: 0 }, false);
+        loop {
+            let mut facts = Facts::new();
+            let outcome = self.attempt(lease, only_new, request, downstream, scene, &mut facts);
+            tally.delivered += u32::from(facts.delivered);
+            let error = match outcome {
+                Ok((served, kept)) => return Ok((Served { attempts: tally.attempts, ..served }, kept)),
+                Err(error) => error,
+            };
+            if !only_new && retry::is_free(&error, &facts, idempotent, options) {
+                say!(log, Debug, "({name}) {error}; the pooled connection was stale, opening a new one");
+                only_new = true;
+                continue;
+            }
+            if error.class() == Class::ReplyTimeout {
+                self.shared.count_reply_timeout();
+            }
+            let recoverable = retry::is_recoverable(&error, &facts, request.forward.method, idempotent, options);
+            if !recoverable || tally.attempts >= retries {
+                let error = if downstream.committed() { commit(error) } else { error };
+                return Err(self.give_up(error, tally, recoverable, log));
+            }
+            let attempt = tally.attempts;
+            say!(log, Info, "({name}) attempt {attempt} of {retries} failed: {error}; trying again in {pause} ms");
+            std::thread::sleep(Duration::from_millis(pause.into()));
+            tally.attempts += 1;
+            only_new = false;
+        }
+    }
+
+    /// Closes what aged or goes to an older address, and probes what was idle for long. The pool is not locked meanwhile
+    /// (reference: ajp-side.md §6; the numbers are those of this moment).
+    pub fn maintain(&self, now: Instant, log: Log<'_>) {
+        let numbers = self.shared.numbers();
+        let idle_timeout = Duration::from_secs(numbers.connection_pool_timeout_s.into());
+        let closed = self.pool.shrink(now, numbers.address_sequence, idle_timeout);
+        if closed > 0 {
+            say!(log, Debug, "({}) closed {closed} idle connections", self.name());
+        }
+        if numbers.connection_ping_interval_s == 0 {
+            return;
+        }
+        let interval = Duration::from_secs(numbers.connection_ping_interval_s.into());
+        let limit = Duration::from_millis(numbers.ping_timeout_ms.into());
+        for _ in 0..self.pool.idle() {
+            let Some(mut checkup) = self.pool.take_for_checkup(now, interval) else { break };
+            match checkup.connection.cping(limit) {
+                Ok(()) => self.pool.put_back(checkup, now),
+                Err(cause) => {
+                    let address = checkup.connection.address();
+                    say!(log, Info, "({}) cping to idle connection {address} failed: {cause}; closing it", self.name());
+                }
+            }
+        }
+    }
+
+    /// Closes idle connections; requests in progress finish, new ones get 503.
+    pub fn shut_down(&self) {
+        self.pool.close();
+    }
+
+    /// Opens a connection outside the pool and probes it: for the prober that tells whether a member has recovered.
+    ///
+    /// # Errors
+    /// Why the worker cannot be used.
+    pub fn probe(&self) -> Result<(), Error> {
+        let numbers = self.shared.numbers();
+        let mut connection = self.open(&numbers, None)?;
+        self.cping(&mut connection, numbers.ping_timeout_ms, true)
+    }
+
+    fn limits(&self, numbers: &Numbers, request: &Request<'_>) -> Limits {
+        let reply_ms = request.overrides.reply_timeout_ms.unwrap_or(numbers.reply_timeout_ms);
+        Limits {
+            reply: duration_ms(reply_ms),
+            socket: duration_ms(self.config.socket_timeout_s.saturating_mul(1000)),
+            max_packet_size: usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE),
+        }
+    }
+
+    fn encode(&self, request: &mut Request<'_>, member: &MemberContext<'_>, limit: usize) -> Result<(), Error> {
+        let forward = &request.forward;
+        let attributes = with_activation(forward.attributes, member.activation);
+        let forward = ForwardRequest {
+            secret: self.config.secret.as_deref().map(str::as_bytes).or(member.secret).or(forward.secret),
+            route: member.route.or(forward.route),
+            attributes: &attributes,
+            ..forward.clone()
+        };
+        forward.encode(&mut request.packet, limit).map_err(|error| match error {
+            EncodeError::TooLarge { item, length } => Error::TooLarge { item, length, limit },
+            EncodeError::StringTooLong { item, length } => {
+                Error::TooLarge { item, length, limit: crate::ajp::MAX_STRING }
+            }
+        })
+    }
+
+    /// One attempt; the connection comes back when it may be used again.
+    fn attempt(
+        &self,
+        lease: &Lease<'_>,
+        only_new: bool,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        scene: &Scene<'_>,
+        facts: &mut Facts,
+    ) -> Result<(Served, Option<Connection>), Error> {
+        let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
+        facts.reused = connection.is_used();
+        request.body.rewind();
+        let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
+            Ok(()) => reply::Reply::new(self, scene, &connection).run(&mut connection, request, downstream, facts),
+            Err(error) => Err(error),
+        };
+        let (read, transferred) = connection.take_byte_counts();
+        facts.answered = read > 0;
+        self.shared.count_bytes(read, transferred);
+        let (served, keep) = outcome?;
+        if !keep || request.options.disable_reuse || !connection.is_drained() {
+            return Ok((served, None));
+        }
+        connection.mark_used();
+        Ok((served, Some(connection)))
+    }
+
+    /// A usable connection: an idle one that is alive, or a new one; probed as configured.
+    fn connection(
+        &self,
+        lease: &Lease<'_>,
+        only_new: bool,
+        numbers: &Numbers,
+        log: Log<'_>,
+    ) -> Result<Connection, Error> {
+        let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
+        if numbers.port == 0 && self.config.unix_socket.is_none() {
+            return Err(Error::ContactDisabled);
+        }
+        while !only_new && let Some(mut connection) = lease.take(numbers.address_sequence) {
+            connection.set_max_packet_size(max_packet_size);
+            if numbers.prepost_timeout_ms == 0 {
+                if connection.is_quiet() {
+                    return Ok(connection);
+                }
+                let address = connection.address();
+                say!(
+                    log,
+                    Debug,
+                    "({}) idle connection to {address} is closed or has stray bytes, dropped",
+                    self.name()
+                );
+                continue;
+            }
+            match self.cping(&mut connection, numbers.prepost_timeout_ms, false) {
+                Ok(()) => return Ok(connection),
+                Err(error) => say!(log, Info, "({}) {error}; dropping the idle connection", self.name()),
+            }
+        }
+        let mut connection = self.open(numbers, Some(log))?;
+        let probe_ms =
+            if numbers.connect_timeout_ms > 0 { numbers.connect_timeout_ms } else { numbers.prepost_timeout_ms };
+        if probe_ms > 0 {
+            self.cping(&mut connection, probe_ms, true)?;
+        }
+        Ok(connection)
+    }
+
+    fn open(&self, numbers: &Numbers, log: Option<Log<'_>>) -> Result<Connection, Error> {
+        let resolved = self.addresses.targets(&self.shared, Instant::now())?;
+        let buffer = self.config.socket_buffer;
+        let options = ConnectOptions {
+            timeout: duration_ms(self.config.socket_connect_timeout_ms),
+            keepalive: self.config.socket_keepalive,
+            buffer: usize::try_from(if buffer > 0 { buffer.max(numbers.max_packet_size) } else { 0 }).unwrap_or(0),
+            source: resolved.source.to_vec(),
+        };
+        let connected = connect(&resolved.targets, &options).map_err(|cause| {
+            let address = resolved.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Error::Connect { address, cause }
+        })?;
+        if let (Some(cause), Some(log)) = (&connected.source_error, log) {
+            let source = self.config.source.as_deref().unwrap_or_default();
+            say!(log, Warn, "({}) connected without the source address '{source}': {cause}", self.name());
+        }
+        let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
+        let address = connected.target.to_string().into();
+        Ok(Connection::new(connected.socket, address, resolved.sequence, max_packet_size, Arc::clone(&self.shared)))
+    }
+
+    fn cping(&self, connection: &mut Connection, limit_ms: u32, fresh: bool) -> Result<(), Error> {
+        let outcome = connection.cping(Duration::from_millis(limit_ms.into()));
+        let (read, transferred) = connection.take_byte_counts();
+        self.shared.count_bytes(read, transferred);
+        match outcome {
+            Ok(()) => {
+                self.shared.note_cpong();
+                Ok(())
+            }
+            Err(cause) => Err(Error::Probe { address: connection.address().to_owned(), fresh, cause }),
+        }
+    }
+
+    /// Sends the request and, for a body of known length, its first packet, together.
+    fn send(
+        &self,
+        connection: &mut Connection,
+        request: &mut Request<'_>,
+        limits: &Limits,
+        facts: &mut Facts,
+    ) -> Result<(), Error> {
+        let head = request.packet.as_slice();
+        let data = request.body.first_packet(limits.body_data());
+        let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
+        let sent = if data.is_empty() {
+            connection.send(&mut [IoSlice::new(head)], limits.wait())
+        } else {
+            connection.send(&mut [IoSlice::new(head), IoSlice::new(&prefix), IoSlice::new(data)], limits.wait())
+        };
+        facts.delivered = sent.as_ref().map_or_else(|error| error.sent >= head.len(), |()| true);
+        sent.map_err(|error| Error::Send {
+            address: connection.address().to_owned(),
+            sent: error.sent,
+            body: false,
+            cause: error.cause,
+        })
+    }
+
+    /// Counts and logs a final failure (reference: ajp-side.md §7.2, §7.5).
+    fn give_up(&self, error: Error, tally: Tally, recoverable: bool, log: Log<'_>) -> Failure {
+        let (name, Tally { attempts, delivered }) = (self.name(), tally);
+        let (mut errors, mut client_errors) = (self.shared.errors(), self.shared.client_errors());
+        match error.class() {
+            Class::ClientError => client_errors = self.shared.count_client_error(),
+            Class::NoEndpoint | Class::ServerError => {}
+            _ => errors = self.shared.count_error(),
+        }
+        match error.class() {
+            Class::ClientError if attempts > 0 => self.shared.set_state(State::Ok),
+            Class::ClientError | Class::ServerError | Class::BusyLimit | Class::NoEndpoint => {}
+            _ => self.shared.set_state(State::Error),
+        }
+        match &error {
+            Error::TooLarge { .. } => {
+                say!(log, Error, "({name}) {error}; a larger max_packet_size here and packetSize in Tomcat may help");
+            }
+            Error::ClientRead | Error::ClientWrite => say!(log, Info, "({name}) request failed: {error}"),
+            Error::NoEndpoint { .. } | Error::BusyLimit { .. } => {
+                say!(log, Error, "({name}) could not get endpoint: {error}")
+            }
+            _ => say!(
+                log,
+                Error,
+                "({name}) request failed with {} after {attempts} attempts, delivered {delivered} times: {error} \
+                 (errors={errors}, client_errors={client_errors})",
+                error.http_status()
+            ),
+        }
+        Failure { error, attempts, delivered, recoverable }
+    }
+}
+
+/// A request in progress, counted as busy while it lives.
+struct Busy<'a> {
+    shared: &'a AjpShared,
+    count: u32,
+}
+
+impl<'a> Busy<'a> {
+    fn begin(shared: &'a AjpShared) -> Self {
+        Self { shared, count: shared.begin_request() }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.shared.end_request();
+    }
+}
+
+/// Client faults cut the client's connection anyway.
+fn commit(error: Error) -> Error {
+    if error.aborts_client() { error } else { Error::Committed(Box::new(error)) }
+}
+
+fn duration_ms(ms: u32) -> Option<Duration> {
+    (ms > 0).then(|| Duration::from_millis(ms.into()))
+}
+
+type Attribute<'a> = (&'a [u8], &'a [u8]);
+
+/// JK_LB_ACTIVATION has its place behind AJP_LOCAL_ADDR (reference: ajp-side.md §1.4).
+fn with_activation<'a>(
+    attributes: &[Attribute<'a>],
+    activation: Activation,
+) -> SmallVec<[Attribute<'a>; INLINE_ATTRIBUTES]> {
+    let code: &[u8] = match activation {
+        Activation::Active => b"ACT",
+        Activation::Disabled => b"DIS",
+        Activation::Stopped => b"STP",
+    };
+    let mut all = SmallVec::from_slice(attributes);
+    let at = attributes.iter().position(|(name, _)| *name == b"AJP_LOCAL_ADDR").map_or(0, |at| at + 1);
+    all.insert(at, (&b"JK_LB_ACTIVATION"[..], code));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn puts_the_activation_behind_the_local_address() {
+        let attributes: [Attribute<'_>; 4] = [
+            (b"AJP_SSL_PROTOCOL", b"TLSv1.3"),
+            (b"AJP_REMOTE_PORT", b"1"),
+            (b"AJP_LOCAL_ADDR", b"::1"),
+            (b"AJP_LOCAL_ADDR", b"from JkEnvVar"),
+        ];
+        let names: Vec<_> = with_activation(&attributes, Activation::Disabled).into_iter().collect();
+        assert_eq!(names.get(3), Some(&(&b"JK_LB_ACTIVATION"[..], &b"DIS"[..])));
+        assert_eq!(names.len(), 5);
+    }
+}

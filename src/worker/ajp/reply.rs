@@ -1,0 +1,238 @@
+//! The answer to one attempt: packets in, calls of [`Downstream`] out.
+//!
+//! Not here: retries and the life of the connection (`ajp.rs`). The surprising thing: nothing is passed on per packet. All
+//! packets that one receive brought are given to the web server first, then passed on once; only then is the buffer they
+//! lie in received into again.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::super::connection::Connection;
+use super::super::error::Error;
+use super::super::{Downstream, Log, Request, say};
+use super::{AjpWorker, Facts, Limits, Scene, Served, ServerErrorPage};
+use crate::ajp::exchange::{End, Event, Exchange};
+use crate::ajp::request::{END_OF_BODY, body_prefix};
+use crate::ajp::response::ResponseHead;
+
+/// State of the answer.
+pub(super) struct Reply<'w> {
+    worker: &'w AjpWorker,
+    limits: &'w Limits,
+    log: Log<'w>,
+    address: Arc<str>,
+    status: u16,
+    /// The web server writes its own page: nothing of the response is passed on.
+    page: Option<ServerErrorPage>,
+    body_bytes: u64,
+    /// Something was given to the web server and not yet passed on.
+    pending: bool,
+    flush: bool,
+}
+
+/// What remains to be done with a packet once it is no longer looked at.
+enum Step {
+    Next,
+    Answer(u16),
+    End(End),
+}
+
+impl<'w> Reply<'w> {
+    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, connection: &Connection) -> Self {
+        Self {
+            worker,
+            limits: &scene.limits,
+            log: scene.log,
+            address: connection.shared_address(),
+            status: 0,
+            page: None,
+            body_bytes: 0,
+            pending: false,
+            flush: false,
+        }
+    }
+
+    /// Handles packets until the response has ended; tells whether the connection may be kept.
+    pub(super) fn run(
+        mut self,
+        connection: &mut Connection,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        facts: &mut Facts,
+    ) -> Result<(Served, bool), Error> {
+        let mut exchange = Exchange::new(request.forward.method == b"HEAD");
+        let outcome = self.packets(connection, request, downstream, &mut exchange, facts);
+        facts.progress = exchange.progress();
+        let end = match outcome {
+            Ok(end) if end.missing > 0 && self.page.is_none() => {
+                let address = self.address();
+                Err(Error::ShortBody { address, missing: end.missing })
+            }
+            outcome => outcome,
+        };
+        let end = match end {
+            Ok(end) => end,
+            Err(error) => {
+                self.abandon(downstream);
+                return Err(error);
+            }
+        };
+        self.pass(downstream, false)?;
+        if exchange.surplus() > 0 {
+            let (name, surplus) = (self.worker.name(), exchange.surplus());
+            say!(
+                self.log,
+                Warn,
+                "({name}) dropped {surplus} body bytes beyond the declared length, closing connection"
+            );
+        } else if !end.keep {
+            let (name, address) = (self.worker.name(), &self.address);
+            say!(self.log, Warn, "({name}) {address} does not want the connection reused, closing it");
+        }
+        let served = Served { status: self.status, page: self.page, body_bytes: self.body_bytes, attempts: 0 };
+        Ok((served, end.keep))
+    }
+
+    fn packets(
+        &mut self,
+        connection: &mut Connection,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        exchange: &mut Exchange,
+        facts: &mut Facts,
+    ) -> Result<End, Error> {
+        loop {
+            connection.receive(self.limits.wait()).map_err(|error| self.limits.receive_error(&self.address, error))?;
+            while let Some(step) = self.next_step(connection, request, downstream, exchange)? {
+                match step {
+                    Step::Next => {}
+                    Step::End(end) => return Ok(end),
+                    Step::Answer(wanted) => {
+                        // The client may be waiting for what we hold before it sends more.
+                        self.pass(downstream, self.flush)?;
+                        facts.body_consumed = true;
+                        self.answer(wanted, connection, request, downstream)?;
+                        exchange.body_answered();
+                    }
+                }
+            }
+            self.pass(downstream, self.flush)?;
+        }
+    }
+
+    fn next_step(
+        &mut self,
+        connection: &mut Connection,
+        request: &Request<'_>,
+        downstream: &mut dyn Downstream,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Step>, Error> {
+        let payload = match connection.next_packet() {
+            Ok(Some(payload)) => payload,
+            Ok(None) => return Ok(None),
+            Err(cause) => return Err(Error::BadFrame { address: self.address(), cause }),
+        };
+        let event = match exchange.on_packet(payload) {
+            Ok(event) => event,
+            Err(error) => {
+                return Err(Error::Protocol { address: self.address(), reason: error.reason });
+            }
+        };
+        match event {
+            Event::Headers(head) => self.start(&head, request, downstream)?,
+            Event::Body(bytes) if self.page.is_none() => {
+                downstream.body(bytes);
+                self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                self.pending = true;
+                self.flush |= request.options.flush_packets;
+            }
+            Event::Flush if self.page.is_none() => {
+                self.pending = true;
+                self.flush = true;
+            }
+            Event::Body(_) | Event::Flush | Event::Nothing => {}
+            Event::WantsBody(wanted) => return Ok(Some(Step::Answer(wanted))),
+            Event::End(end) => return Ok(Some(Step::End(end))),
+        }
+        Ok(Some(Step::Next))
+    }
+
+    fn start(
+        &mut self,
+        head: &ResponseHead<'_>,
+        request: &Request<'_>,
+        downstream: &mut dyn Downstream,
+    ) -> Result<(), Error> {
+        self.status = head.status;
+        let list = request.overrides.fail_on_status.unwrap_or(&self.worker.config.fail_on_status);
+        let status = i32::from(head.status);
+        if let Some(listed) = list.iter().find(|listed| listed.checked_abs() == Some(status)) {
+            return Err(Error::Status { status: head.status, hard: *listed > 0 });
+        }
+        let threshold = request.overrides.use_server_errors;
+        if threshold > 0 && head.status >= threshold {
+            self.page = Some(ServerErrorPage { www_authenticate: www_authenticate(head) });
+            return Ok(());
+        }
+        downstream.start(head);
+        self.pending = true;
+        self.flush |= request.options.flush_header;
+        Ok(())
+    }
+
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Passes the batch on, if there is one.
+    fn pass(&mut self, downstream: &mut dyn Downstream, flush: bool) -> Result<(), Error> {
+        if !self.pending {
+            return Ok(());
+        }
+        self.pending = false;
+        self.flush = false;
+        downstream.pass(flush).map_err(|_| Error::ClientWrite)
+    }
+
+    /// The response failed. What is held is worth passing on only if the client has seen the beginning; otherwise an error
+    /// page replaces all of it.
+    fn abandon(&mut self, downstream: &mut dyn Downstream) {
+        if !std::mem::take(&mut self.pending) {
+            return;
+        }
+        if downstream.committed() {
+            // The response is broken already; that the client is gone too changes nothing.
+            let _ = downstream.pass(false);
+        } else {
+            downstream.discard();
+        }
+    }
+
+    /// One packet for one GetBodyChunk: at most what was asked for, or the end of the body.
+    fn answer(
+        &mut self,
+        wanted: u16,
+        connection: &mut Connection,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+    ) -> Result<(), Error> {
+        let limit = usize::from(wanted).min(self.limits.body_data());
+        let data = request.body.next_packet(limit, downstream).map_err(|_| Error::ClientRead)?;
+        let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
+        let sent = if data.is_empty() {
+            connection.send(&mut [IoSlice::new(&END_OF_BODY)], self.limits.wait())
+        } else {
+            connection.send(&mut [IoSlice::new(&prefix), IoSlice::new(data)], self.limits.wait())
+        };
+        sent.map_err(|error| Error::Send { address: self.address(), sent: error.sent, body: true, cause: error.cause })
+    }
+}
+
+/// Of several, the last, as C does (reference: apache-side.md §5.8).
+fn www_authenticate(head: &ResponseHead<'_>) -> Option<Vec<u8>> {
+    if head.status != 401 {
+        return None;
+    }
+    let last = head.headers.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(b"WWW-Authenticate"));
+    last.map(|(_, value)| value.to_vec())
+}

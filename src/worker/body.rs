@@ -1,0 +1,271 @@
+//! The body of one request: read from the client once, its first part kept for another attempt.
+//!
+//! Not here: packets and sockets. The surprising thing: only the part that is sent unasked is kept; what answers a
+//! GetBodyChunk is gone, which is why such an attempt cannot be repeated (reference: ajp-side.md §2.1, §2.2).
+
+use super::{ClientError, Downstream};
+
+/// Whether and how the request has a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// None; the container was told `content-length: 0`.
+    None,
+    /// This many bytes, as the forwarded Content-Length says.
+    Length(u64),
+    /// Unknown length: no Content-Length was forwarded, bytes go out on demand only.
+    Chunked,
+}
+
+/// The body as it is read and sent.
+#[derive(Debug)]
+pub struct RequestBody {
+    kind: BodyKind,
+    /// First bytes of a body of known length, kept for replay.
+    kept: Vec<u8>,
+    /// Bytes of `kept` that this attempt has sent.
+    replayed: usize,
+    /// Bytes read from the client.
+    taken: u64,
+    /// The client has ended the body.
+    ended: bool,
+    /// The body broke off: it stays broken for every later attempt.
+    broken: bool,
+    /// Bytes of the packet that is sent just now.
+    chunk: Vec<u8>,
+}
+
+impl RequestBody {
+    pub(super) fn new(kind: BodyKind) -> Self {
+        Self { kind, kept: Vec::new(), replayed: 0, taken: 0, ended: false, broken: false, chunk: Vec::new() }
+    }
+
+    /// Bytes read from the client so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How the request's body is delimited.
+    pub fn kind(&self) -> BodyKind {
+        self.kind
+    }
+
+    /// Reads what the first packet will carry, if that is sent unasked and was not read before.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the client breaks off before: nothing of the request may then be sent.
+    pub(super) fn prepare(&mut self, limit: usize, client: &mut dyn Downstream) -> Result<(), ClientError> {
+        let BodyKind::Length(length) = self.kind else { return Ok(()) };
+        if length == 0 || !self.kept.is_empty() {
+            return Ok(());
+        }
+        let wanted = usize::try_from(length).unwrap_or(usize::MAX).min(limit);
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.resize(wanted, 0);
+        self.read_exactly(&mut kept, client)?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    /// A new attempt begins: what was kept is sent again.
+    pub(super) fn rewind(&mut self) {
+        self.replayed = 0;
+    }
+
+    /// The data of the packet that follows the request unasked; empty when there is none.
+    pub(super) fn first_packet(&mut self, limit: usize) -> &[u8] {
+        self.replayed = self.kept.len().min(limit);
+        self.kept.get(..self.replayed).unwrap_or_default()
+    }
+
+    /// The data that answers a GetBodyChunk, at most `limit` bytes; empty = end of body.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the client is gone, or ended the body before its declared length.
+    pub(super) fn next_packet(&mut self, limit: usize, client: &mut dyn Downstream) -> Result<&[u8], ClientError> {
+        if limit == 0 {
+            return Ok(&[]);
+        }
+        if self.replayed < self.kept.len() {
+            let from = self.replayed;
+            self.replayed = self.kept.len().min(from.saturating_add(limit));
+            return Ok(self.kept.get(from..self.replayed).unwrap_or_default());
+        }
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let read = self.read_next(&mut chunk, limit, client);
+        self.chunk = chunk;
+        Ok(self.chunk.get(..read?).unwrap_or_default())
+    }
+
+    fn read_next(
+        &mut self,
+        chunk: &mut Vec<u8>,
+        limit: usize,
+        client: &mut dyn Downstream,
+    ) -> Result<usize, ClientError> {
+        let wanted = match self.kind {
+            BodyKind::None => 0,
+            BodyKind::Length(length) => {
+                usize::try_from(length.saturating_sub(self.taken)).unwrap_or(usize::MAX).min(limit)
+            }
+            BodyKind::Chunked if self.ended => 0,
+            BodyKind::Chunked => limit,
+        };
+        if chunk.len() < wanted {
+            chunk.resize(wanted, 0);
+        }
+        let Some(buffer) = chunk.get_mut(..wanted) else { return Err(ClientError) };
+        match self.kind {
+            BodyKind::Chunked => self.read_up_to(buffer, client),
+            _ => self.read_exactly(buffer, client).map(|()| wanted),
+        }
+    }
+
+    /// Fills `buffer`; a body that ends before is broken.
+    fn read_exactly(&mut self, buffer: &mut [u8], client: &mut dyn Downstream) -> Result<(), ClientError> {
+        let wanted = buffer.len();
+        if self.read_up_to(buffer, client)? == wanted {
+            return Ok(());
+        }
+        self.broken = true;
+        Err(ClientError)
+    }
+
+    /// Fills `buffer` as far as the body goes.
+    fn read_up_to(&mut self, buffer: &mut [u8], client: &mut dyn Downstream) -> Result<usize, ClientError> {
+        if self.broken {
+            return Err(ClientError);
+        }
+        let mut filled = 0;
+        while !self.ended {
+            let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else { break };
+            match client.read_body(rest) {
+                Ok(0) => self.ended = true,
+                Ok(read) => {
+                    let read = read.min(rest.len());
+                    filled += read;
+                    self.taken = self.taken.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+                }
+                Err(gone) => {
+                    self.broken = true;
+                    return Err(gone);
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use crate::ajp::response::ResponseHead;
+
+    /// A client that sends `parts`, one per read, and then ends or breaks.
+    struct Client {
+        parts: Vec<&'static [u8]>,
+        breaks: bool,
+    }
+
+    impl Downstream for Client {
+        fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ClientError> {
+            if self.parts.is_empty() {
+                return if self.breaks { Err(ClientError) } else { Ok(0) };
+            }
+            let part = self.parts.remove(0);
+            let n = part.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&part[..n]);
+            if n < part.len() {
+                self.parts.insert(0, &part[n..]);
+            }
+            Ok(n)
+        }
+        fn start(&mut self, _: &ResponseHead<'_>) {}
+        fn body(&mut self, _: &[u8]) {}
+        fn pass(&mut self, _: bool) -> Result<(), ClientError> {
+            Ok(())
+        }
+        fn discard(&mut self) {}
+        fn committed(&self) -> bool {
+            false
+        }
+    }
+
+    fn client(parts: &[&'static [u8]]) -> Client {
+        Client { parts: parts.to_vec(), breaks: false }
+    }
+
+    #[test]
+    fn keeps_the_first_packet_for_another_attempt() {
+        let mut client = client(&[b"ab", b"cd"]);
+        let mut body = RequestBody::new(BodyKind::Length(4));
+        body.prepare(3, &mut client).unwrap();
+        assert_eq!(body.first_packet(3), b"abc");
+        body.rewind();
+        body.prepare(3, &mut client).unwrap();
+        assert_eq!(body.first_packet(3), b"abc");
+        assert_eq!(body.next_packet(3, &mut client), Ok(&b"d"[..]));
+        assert_eq!(body.next_packet(3, &mut client), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn sends_the_rest_of_the_kept_bytes_first_when_the_next_member_takes_smaller_packets() {
+        let mut client = client(&[b"abcdef"]);
+        let mut body = RequestBody::new(BodyKind::Length(6));
+        body.prepare(5, &mut client).unwrap();
+        body.rewind();
+        assert_eq!(body.first_packet(2), b"ab");
+        assert_eq!(body.next_packet(2, &mut client), Ok(&b"cd"[..]));
+        assert_eq!(body.next_packet(2, &mut client), Ok(&b"e"[..]));
+        assert_eq!(body.next_packet(2, &mut client), Ok(&b"f"[..]));
+    }
+
+    #[test]
+    fn never_sends_more_than_the_declared_length() {
+        let mut client = client(&[b"abcdef"]);
+        let mut body = RequestBody::new(BodyKind::Length(4));
+        body.prepare(2, &mut client).unwrap();
+        assert_eq!(body.first_packet(2), b"ab");
+        assert_eq!(body.next_packet(100, &mut client), Ok(&b"cd"[..]));
+        assert_eq!(body.next_packet(100, &mut client), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn calls_a_body_shorter_than_declared_broken() {
+        let mut body = RequestBody::new(BodyKind::Length(10));
+        assert_eq!(body.prepare(100, &mut client(&[b"four"])), Err(ClientError));
+        assert_eq!(body.prepare(100, &mut client(&[b"0123456789"])), Err(ClientError), "stays broken");
+    }
+
+    #[test]
+    fn reads_nothing_ahead_of_a_chunked_body() {
+        let mut client = client(&[b"ab", b"cd"]);
+        let mut body = RequestBody::new(BodyKind::Chunked);
+        body.prepare(10, &mut client).unwrap();
+        assert_eq!(body.taken(), 0);
+        assert_eq!(body.next_packet(3, &mut client), Ok(&b"abc"[..]));
+        assert_eq!(body.next_packet(3, &mut client), Ok(&b"d"[..]));
+        assert_eq!(body.next_packet(3, &mut client), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn reports_a_client_that_breaks_a_chunked_body() {
+        let mut client = Client { parts: vec![b"ab"], breaks: true };
+        let mut body = RequestBody::new(BodyKind::Chunked);
+        assert_eq!(body.next_packet(10, &mut client), Err(ClientError));
+    }
+
+    #[test]
+    fn answers_an_empty_packet_when_nothing_was_asked_for() {
+        let mut client = client(&[b"ab"]);
+        let mut body = RequestBody::new(BodyKind::Chunked);
+        assert_eq!(body.next_packet(0, &mut client), Ok(&b""[..]));
+        assert_eq!(body.next_packet(2, &mut client), Ok(&b"ab"[..]));
+    }
+}

@@ -1,0 +1,513 @@
+//! One connection to a container: buffered receive, vectored send, CPing, liveness.
+//!
+//! Not here: what packets mean (`ajp::exchange`), who may use the connection (`pool`). The surprising thing: the first wait
+//! for a packet is one plain `recv` bounded by SO_RCVTIMEO, which is set once and stays; only when a packet comes in
+//! pieces is the rest of its deadline waited out with `poll`, so that a trickling peer cannot stretch it.
+//!
+//! ```text
+//!  buffer   | parsed, still borrowed | complete packets | part of one |       free       |
+//!           0                      start                            end            buffer.len()
+//! ```
+//! Invariant: `start <= end <= buffer.len()`.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use socket2::Socket;
+
+use super::error::ReceiveError;
+use super::shared::AjpShared;
+use super::socket::wait_for;
+use crate::ajp::HEADER_LEN;
+use crate::ajp::packet::{FrameError, split_packet};
+use crate::ajp::request::CPING;
+
+/// Smallest receive buffer: several default-size packets per system call.
+const MIN_BUFFER: usize = 32_768;
+/// Code of the answer to a CPing.
+const CPONG: u8 = 0x09;
+
+/// An open connection. Dropping it closes the socket at once: what is unread makes the kernel reset the connection, which
+/// is how the container learns early that nobody wants the rest.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    address: Arc<str>,
+    /// Address sequence it was opened under.
+    generation: u32,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    max_payload: usize,
+    /// What SO_RCVTIMEO is set to.
+    receive_timeout: Option<Duration>,
+    received: u64,
+    sent: u64,
+    /// It has served a request before.
+    used: bool,
+    shared: Arc<AjpShared>,
+}
+
+/// A send that failed.
+#[derive(Debug)]
+pub struct SendError {
+    /// Bytes the kernel had taken.
+    pub sent: usize,
+    /// What it said then.
+    pub cause: io::Error,
+}
+
+/// How a wait begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// With a blocking recv under SO_RCVTIMEO.
+    Recv,
+    /// With a poll: the limit is not the one the socket is set to.
+    Poll,
+}
+
+impl Connection {
+    /// Takes over an open socket and counts it as connected.
+    pub fn new(
+        socket: Socket,
+        address: Arc<str>,
+        generation: u32,
+        max_packet_size: usize,
+        shared: Arc<AjpShared>,
+    ) -> Self {
+        shared.connection_opened();
+        let mut connection = Self {
+            socket,
+            address,
+            generation,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            max_payload: 0,
+            receive_timeout: None,
+            received: 0,
+            sent: 0,
+            used: false,
+            shared,
+        };
+        connection.set_max_packet_size(max_packet_size);
+        connection
+    }
+
+    /// Peer, for messages.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The same, to be kept while the connection is borrowed.
+    pub fn shared_address(&self) -> Arc<str> {
+        Arc::clone(&self.address)
+    }
+
+    /// Address sequence it was opened under.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether it has served a request before.
+    pub fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// It has served a request.
+    pub fn mark_used(&mut self) {
+        self.used = true;
+    }
+
+    /// Follows a changed `max_packet_size`; called between requests only.
+    pub fn set_max_packet_size(&mut self, max_packet_size: usize) {
+        if self.max_payload == max_packet_size {
+            return;
+        }
+        self.max_payload = max_packet_size;
+        let size = MIN_BUFFER.max(2 * (max_packet_size + HEADER_LEN));
+        if self.buffer.len() < size {
+            self.buffer.resize(size, 0);
+        }
+    }
+
+    /// Bytes read and written since the last call.
+    pub fn take_byte_counts(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.received), std::mem::take(&mut self.sent))
+    }
+
+    /// Nothing was received beyond what has been taken.
+    pub fn is_drained(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether it can be used again: open, and not a byte waiting. Bytes of nobody's request must never be read as the
+    /// answer to the next one (reference: ajp-side.md §6, §10).
+    pub fn is_quiet(&self) -> bool {
+        if !self.is_drained() {
+            return false;
+        }
+        let mut byte = [0_u8; 1];
+        loop {
+            match recv(&self.socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+                Err(Errno::INTR) => {}
+                outcome => return matches!(outcome, Err(Errno::AGAIN)),
+            }
+        }
+    }
+
+    /// Writes all of `parts`, in one system call as a rule; `limit` bounds the whole.
+    ///
+    /// # Errors
+    /// [`SendError`]; the connection cannot be used any more.
+    pub fn send(&mut self, parts: &mut [IoSlice<'_>], limit: Option<Duration>) -> Result<(), SendError> {
+        let mut parts = parts;
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        let mut sent = 0;
+        let mut deadline = None;
+        // Without a limit the kernel may block; with one, it must not.
+        let flags = if limit.is_some() { SendFlags::NOSIGNAL | SendFlags::DONTWAIT } else { SendFlags::NOSIGNAL };
+        while sent < total {
+            match sendmsg(&self.socket, parts, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(written) => {
+                    sent += written;
+                    self.sent = self.sent.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+                    IoSlice::advance_slices(&mut parts, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let until = *deadline.get_or_insert_with(|| limit.map(|limit| Instant::now() + limit));
+                    match wait_for(&self.socket, PollFlags::OUT, until) {
+                        Ok(true) => {}
+                        Ok(false) => return Err(SendError { sent, cause: io::ErrorKind::TimedOut.into() }),
+                        Err(cause) => return Err(SendError { sent, cause }),
+                    }
+                }
+                Err(error) => return Err(SendError { sent, cause: error.into() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a whole packet is in the buffer; `limit` bounds the wait for all of it. Bytes handed out before by
+    /// [`Self::next_packet`] may be overwritten.
+    ///
+    /// # Errors
+    /// [`ReceiveError`]; the connection cannot be used any more.
+    pub fn receive(&mut self, limit: Option<Duration>) -> Result<(), ReceiveError> {
+        self.receive_from(limit, First::Recv)
+    }
+
+    /// The payload of the next whole packet in the buffer; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the bytes cannot be a packet.
+    pub fn next_packet(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+        match split_packet(unread, self.max_payload)? {
+            Some((payload, taken)) => {
+                self.start += taken;
+                Ok(Some(payload))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Asks whether the container is alive and waits for the answer, at most `limit`. Nothing but exactly one CPong will do.
+    ///
+    /// # Errors
+    /// [`ReceiveError`]; the connection cannot be used any more.
+    pub fn cping(&mut self, limit: Duration) -> Result<(), ReceiveError> {
+        if !self.is_drained() {
+            return Err(ReceiveError::Unexpected { code: self.unread().first().copied(), length: self.unread().len() });
+        }
+        self.send(&mut [IoSlice::new(&CPING)], Some(limit)).map_err(|error| ReceiveError::Send(error.cause))?;
+        self.receive_from(Some(limit), First::Poll)?;
+        let waiting = self.unread().len();
+        let (code, length) = match self.next_packet().map_err(ReceiveError::Frame)? {
+            Some(payload) => (payload.first().copied(), payload.len()),
+            None => (None, 0),
+        };
+        if code == Some(CPONG) && length == 1 && self.is_drained() {
+            return Ok(());
+        }
+        Err(ReceiveError::Unexpected { code, length: waiting })
+    }
+
+    fn receive_from(&mut self, limit: Option<Duration>, first: First) -> Result<(), ReceiveError> {
+        if self.has_packet()? {
+            return Ok(());
+        }
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let timed_out = || ReceiveError::TimedOut { limit_ms: limit.map_or(0, millis) };
+        let mut blocking = first == First::Recv;
+        if blocking && self.receive_timeout != limit {
+            set_socket_timeout(&self.socket, Timeout::Recv, limit).map_err(|error| self.closed(Some(error)))?;
+            self.receive_timeout = limit;
+        }
+        loop {
+            if !blocking && deadline.is_some() {
+                match wait_for(&self.socket, PollFlags::IN, deadline) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(timed_out()),
+                    Err(cause) => return Err(self.closed_by(Some(cause))),
+                }
+            }
+            self.make_room();
+            let flags = if blocking || deadline.is_none() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+            match recv(&self.socket, room, flags) {
+                Ok((_, 0)) => return Err(self.closed(None)),
+                Ok((_, read)) => {
+                    self.end += read;
+                    self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+                    if self.has_packet()? {
+                        return Ok(());
+                    }
+                }
+                Err(Errno::AGAIN) if blocking => return Err(timed_out()),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(self.closed(Some(error))),
+            }
+            blocking = false;
+        }
+    }
+
+    fn has_packet(&self) -> Result<bool, ReceiveError> {
+        split_packet(self.unread(), self.max_payload).map(|packet| packet.is_some()).map_err(ReceiveError::Frame)
+    }
+
+    /// Makes sure that the packet that has begun fits behind `start`; moves bytes only when it does not.
+    fn make_room(&mut self) {
+        if self.is_drained() {
+            self.start = 0;
+            self.end = 0;
+            return;
+        }
+        let payload = match self.unread() {
+            [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
+            _ => self.max_payload,
+        };
+        if self.buffer.len() - self.start < HEADER_LEN + payload {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn closed(&self, cause: Option<Errno>) -> ReceiveError {
+        self.closed_by(cause.map(io::Error::from))
+    }
+
+    /// Fewer than four bytes are not yet a packet: C reports their loss as "no header" (reference: ajp-side.md §7.2, E and F).
+    fn closed_by(&self, cause: Option<io::Error>) -> ReceiveError {
+        ReceiveError::Closed { inside_packet: self.unread().len() >= HEADER_LEN, cause }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.connection_closed();
+    }
+}
+
+/// Whole milliseconds of `duration`.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    const PONG: [u8; 5] = [0x41, 0x42, 0x00, 0x01, 0x09];
+    const SHORT: Option<Duration> = Some(Duration::from_millis(20));
+
+    fn pair() -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let socket = Socket::from(std::os::fd::OwnedFd::from(ours));
+        (Connection::new(socket, "peer".into(), 0, 8192, Arc::default()), theirs)
+    }
+
+    fn packet(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x41, 0x42];
+        bytes.extend((payload.len() as u16).to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn hands_out_all_packets_of_one_receive() {
+        let (mut ours, mut theirs) = pair();
+        theirs.write_all(&[packet(b"one"), packet(b""), packet(b"three")].concat()).unwrap();
+        ours.receive(None).unwrap();
+        assert_eq!(ours.next_packet(), Ok(Some(&b"one"[..])));
+        assert_eq!(ours.next_packet(), Ok(Some(&b""[..])));
+        assert_eq!(ours.next_packet(), Ok(Some(&b"three"[..])));
+        assert_eq!(ours.next_packet(), Ok(None));
+        assert!(ours.is_drained());
+    }
+
+    #[test]
+    fn joins_a_packet_that_comes_in_pieces() {
+        let (mut ours, mut theirs) = pair();
+        let bytes = packet(&[7; 8192]);
+        let writer = std::thread::spawn(move || {
+            for piece in bytes.chunks(1000) {
+                theirs.write_all(piece).unwrap();
+            }
+            theirs
+        });
+        for limit in [None, Some(Duration::from_secs(60))] {
+            if limit.is_none() {
+                ours.receive(limit).unwrap();
+                assert_eq!(ours.next_packet().unwrap().unwrap(), [7; 8192]);
+            }
+        }
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn keeps_packets_whole_across_many_refills() {
+        let (mut ours, mut theirs) = pair();
+        let writer = std::thread::spawn(move || {
+            for n in 0..200_u32 {
+                let size = 1 + (n as usize * 977) % 8192;
+                theirs.write_all(&packet(&vec![n as u8; size])).unwrap();
+            }
+        });
+        for n in 0..200_u32 {
+            ours.receive(Some(Duration::from_secs(60))).unwrap();
+            let payload = ours.next_packet().unwrap().unwrap();
+            assert_eq!(payload.len(), 1 + (n as usize * 977) % 8192);
+            assert!(payload.iter().all(|byte| *byte == n as u8));
+        }
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn times_out_on_silence_and_inside_a_packet() {
+        let (mut ours, mut theirs) = pair();
+        assert!(matches!(ours.receive(SHORT), Err(ReceiveError::TimedOut { limit_ms: 20 })));
+        theirs.write_all(&[0x41, 0x42, 0x00]).unwrap();
+        assert!(matches!(ours.receive(SHORT), Err(ReceiveError::TimedOut { limit_ms: 20 })));
+    }
+
+    #[test]
+    fn does_not_let_a_trickling_peer_stretch_the_deadline() {
+        let (mut ours, theirs) = pair();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let trickle = std::thread::spawn(move || {
+            let mut theirs = theirs;
+            theirs.write_all(&[0x41, 0x42, 0x1F, 0xFF]).unwrap();
+            // One byte every few milliseconds, always before the 20 ms are over, until the other side has given up.
+            while stopped.recv_timeout(Duration::from_millis(3)).is_err() {
+                if theirs.write_all(&[0]).is_err() {
+                    break;
+                }
+            }
+        });
+        assert!(matches!(ours.receive(SHORT), Err(ReceiveError::TimedOut { .. })));
+        stop.send(()).ok();
+        trickle.join().unwrap();
+    }
+
+    #[test]
+    fn tells_an_end_between_packets_from_one_inside() {
+        let (mut ours, mut theirs) = pair();
+        theirs.write_all(&[0x41, 0x42, 0x00]).unwrap();
+        drop(theirs);
+        assert!(matches!(ours.receive(None), Err(ReceiveError::Closed { inside_packet: false, cause: None })));
+        let (mut ours, mut theirs) = pair();
+        theirs.write_all(&[0x41, 0x42, 0x00, 0x05, 0x03]).unwrap();
+        drop(theirs);
+        assert!(matches!(ours.receive(None), Err(ReceiveError::Closed { inside_packet: true, cause: None })));
+    }
+
+    #[test]
+    fn accepts_exactly_one_cpong() {
+        let (mut ours, mut theirs) = pair();
+        theirs.write_all(&PONG).unwrap();
+        ours.cping(Duration::from_secs(60)).unwrap();
+        let mut ping = [0; 5];
+        theirs.read_exact(&mut ping).unwrap();
+        assert_eq!(ping, CPING);
+        assert!(ours.is_quiet());
+    }
+
+    #[test]
+    fn refuses_every_other_answer_to_a_cping() {
+        let long = packet(&[0x09, 0x00]);
+        let end = packet(&[0x05, 0x01]);
+        let twice = [PONG, PONG].concat();
+        for answer in [&long[..], &end, &twice, &packet(b""), b"HTTP/1.1 400", &PONG[..3]] {
+            let (mut ours, mut theirs) = pair();
+            theirs.write_all(answer).unwrap();
+            assert!(ours.cping(Duration::from_millis(20)).is_err(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn is_quiet_only_while_open_and_without_waiting_bytes() {
+        let (ours, mut theirs) = pair();
+        assert!(ours.is_quiet());
+        theirs.write_all(b"A").unwrap();
+        assert!(!ours.is_quiet());
+        let (ours, theirs) = pair();
+        drop(theirs);
+        assert!(!ours.is_quiet());
+    }
+
+    #[test]
+    fn gives_up_a_send_that_nobody_reads() {
+        let (mut ours, _theirs) = pair();
+        let lots = vec![0_u8; 4 << 20];
+        let error = ours.send(&mut [IoSlice::new(b"head"), IoSlice::new(&lots)], SHORT).unwrap_err();
+        assert_eq!(error.cause.kind(), io::ErrorKind::TimedOut);
+        assert!(error.sent > 4 && error.sent < lots.len());
+    }
+
+    #[test]
+    fn sends_all_parts_in_order_however_slowly_they_are_read() {
+        let (mut ours, mut theirs) = pair();
+        let lots = vec![9_u8; 1 << 20];
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            theirs.read_to_end(&mut all).unwrap();
+            all
+        });
+        ours.send(&mut [IoSlice::new(b"head"), IoSlice::new(&lots), IoSlice::new(b"tail")], None).unwrap();
+        assert_eq!(ours.take_byte_counts(), (0, (1 << 20) + 8));
+        drop(ours);
+        assert_eq!(reader.join().unwrap(), [&b"head"[..], &lots, b"tail"].concat());
+    }
+
+    #[test]
+    fn counts_itself_as_connected_while_it_lives() {
+        let shared = Arc::<AjpShared>::default();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let socket = Socket::from(std::os::fd::OwnedFd::from(ours));
+        let connection = Connection::new(socket, "peer".into(), 0, 8192, Arc::clone(&shared));
+        assert_eq!(shared.connected(), 1);
+        drop(connection);
+        assert_eq!((shared.connected(), shared.max_connected()), (0, 1));
+    }
+}

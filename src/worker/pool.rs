@@ -1,0 +1,323 @@
+//! The connections of one AJP worker in one child: who may have one, and the idle ones, most recently used on top.
+//!
+//! Not here: opening and probing (`ajp.rs`). The surprising thing: what is acquired is not a connection but the right to
+//! have one ([`Lease`]); the lock is held for a push or a pop only, never while a socket is opened, probed or closed.
+//!
+//! Races: between [`Lease::take`] finding nothing and the caller's connect, another request may give one back; the pool then
+//! has one connection more than requests need, never more than its size, because a connection belongs to a lease or is idle
+//! and [`Lease::give_back`] closes what exceeds the size.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+
+/// Leases and idle connections.
+#[derive(Debug)]
+pub struct Pool {
+    size: usize,
+    min_size: usize,
+    acquire_timeout: Duration,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Oldest first: taken from the end, aged from the start.
+    idle: Vec<Idle>,
+    leased: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    used: Instant,
+    /// Last use or last answered CPing.
+    checked: Instant,
+}
+
+/// The right to have one connection; given back when dropped.
+#[derive(Debug)]
+pub struct Lease<'a> {
+    pool: &'a Pool,
+}
+
+/// A connection that is being looked after; it must come back through [`Pool::put_back`] or be dropped.
+#[derive(Debug)]
+pub struct Checkup {
+    /// The connection.
+    pub connection: Connection,
+    used: Instant,
+}
+
+impl Pool {
+    /// A pool of at most `size` connections, of which ageing leaves `min_size` (reference: ajp-side.md §5, §6).
+    pub fn new(size: usize, min_size: usize, acquire_timeout: Duration) -> Self {
+        Self { size, min_size, acquire_timeout, state: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// Most connections it may have.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How long [`Self::acquire`] waits.
+    pub fn acquire_timeout(&self) -> Duration {
+        self.acquire_timeout
+    }
+
+    /// Idle connections.
+    pub fn idle(&self) -> usize {
+        self.lock().idle.len()
+    }
+
+    /// Whether [`Self::acquire`] would succeed at once.
+    pub fn has_room(&self) -> bool {
+        let state = self.lock();
+        !state.closed && state.leased < self.size
+    }
+
+    /// Waits for a free place, at most the acquire timeout (0 = not at all); `None` when none became free, or after
+    /// [`Self::close`].
+    pub fn acquire(&self) -> Option<Lease<'_>> {
+        let full = |state: &mut State| !state.closed && state.leased >= self.size;
+        let mut state = self.lock();
+        if full(&mut state) {
+            let waited = self.freed.wait_timeout_while(state, self.acquire_timeout, full);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.closed || state.leased >= self.size {
+            return None;
+        }
+        state.leased += 1;
+        drop(state);
+        Some(Lease { pool: self })
+    }
+
+    /// Closes idle connections of another address than `generation`, and those unused for `idle_timeout` (zero = never)
+    /// while more than the minimum are open. Returns how many.
+    pub fn shrink(&self, now: Instant, generation: u32, idle_timeout: Duration) -> usize {
+        let mut dropped = Vec::new();
+        let mut state = self.lock();
+        let mut open = state.idle.len() + state.leased;
+        for idle in std::mem::take(&mut state.idle) {
+            let expired = !idle_timeout.is_zero() && now.saturating_duration_since(idle.used) > idle_timeout;
+            if idle.connection.generation() != generation || (expired && open > self.min_size) {
+                open -= 1;
+                dropped.push(idle);
+            } else {
+                state.idle.push(idle);
+            }
+        }
+        drop(state);
+        dropped.len()
+    }
+
+    /// Takes out the oldest idle connection that has neither been used nor checked for `interval`.
+    pub fn take_for_checkup(&self, now: Instant, interval: Duration) -> Option<Checkup> {
+        let mut state = self.lock();
+        let due = |idle: &Idle| now.saturating_duration_since(idle.checked) >= interval;
+        let at = state.idle.iter().position(due)?;
+        let Idle { connection, used, .. } = state.idle.remove(at);
+        Some(Checkup { connection, used })
+    }
+
+    /// Puts a connection that answered back to its place among the idle ones, unless its place was taken meanwhile.
+    pub fn put_back(&self, checkup: Checkup, now: Instant) {
+        let Checkup { connection, used } = checkup;
+        self.push(Idle { connection, used, checked: now });
+    }
+
+    /// Closes all idle connections; from now on nothing is leased or kept.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        self.freed.notify_all();
+        drop(idle);
+    }
+
+    fn push(&self, idle: Idle) {
+        let mut state = self.lock();
+        let surplus = if state.closed || state.idle.len() + state.leased > self.size {
+            Some(idle)
+        } else {
+            let at = state.idle.partition_point(|other| other.used <= idle.used);
+            state.idle.insert(at, idle);
+            None
+        };
+        drop(state);
+        drop(surplus);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease<'_> {
+    /// The most recently used idle connection to the address of `generation`; others that are met are closed.
+    pub fn take(&self, generation: u32) -> Option<Connection> {
+        loop {
+            let idle = self.pool.lock().idle.pop()?;
+            if idle.connection.generation() == generation {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Gives a connection back that another request may use, and the place with it.
+    pub fn give_back(self, connection: Connection, now: Instant) {
+        let pool = self.pool;
+        pool.lock().leased -= 1;
+        std::mem::forget(self);
+        pool.push(Idle { connection, used: now, checked: now });
+        pool.freed.notify_one();
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.pool.lock().leased -= 1;
+        self.pool.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use socket2::Socket;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn connection(name: &str, generation: u32) -> Connection {
+        let (ours, _) = UnixStream::pair().unwrap();
+        Connection::new(Socket::from(OwnedFd::from(ours)), name.into(), generation, 8192, Arc::default())
+    }
+
+    fn fill(pool: &Pool, names: &[&str], now: Instant) {
+        let leases: Vec<_> = names.iter().map(|_| pool.acquire().unwrap()).collect();
+        for (n, (lease, name)) in leases.into_iter().zip(names).enumerate() {
+            lease.give_back(connection(name, 0), now + SECOND * n as u32);
+        }
+    }
+
+    #[test]
+    fn hands_out_the_most_recently_used_connection() {
+        let pool = Pool::new(3, 0, Duration::ZERO);
+        fill(&pool, &["a", "b", "c"], Instant::now());
+        let lease = pool.acquire().unwrap();
+        assert_eq!(lease.take(0).unwrap().address(), "c");
+        assert_eq!(lease.take(0).unwrap().address(), "b");
+    }
+
+    #[test]
+    fn refuses_more_leases_than_its_size() {
+        let pool = Pool::new(1, 0, Duration::ZERO);
+        let first = pool.acquire().unwrap();
+        assert!(pool.acquire().is_none());
+        assert!(!pool.has_room());
+        drop(first);
+        assert!(pool.acquire().is_some());
+    }
+
+    #[test]
+    fn wakes_a_waiting_request_when_a_place_becomes_free() {
+        let pool = Pool::new(1, 0, Duration::from_secs(600));
+        let first = pool.acquire().unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| pool.acquire().is_some());
+            drop(first);
+            assert!(waiter.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn wakes_waiting_requests_when_it_closes() {
+        let pool = Pool::new(1, 0, Duration::from_secs(600));
+        let _first = pool.acquire().unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| pool.acquire().is_none());
+            pool.close();
+            assert!(waiter.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn closes_connections_to_an_older_address_instead_of_handing_them_out() {
+        let pool = Pool::new(2, 2, Duration::ZERO);
+        fill(&pool, &["a", "b"], Instant::now());
+        assert!(pool.acquire().unwrap().take(1).is_none());
+        assert_eq!(pool.idle(), 0);
+    }
+
+    #[test]
+    fn shrinks_to_the_minimum_and_closes_the_oldest_first() {
+        let pool = Pool::new(4, 1, Duration::ZERO);
+        let now = Instant::now();
+        fill(&pool, &["a", "b", "c", "d"], now);
+        assert_eq!(pool.shrink(now + SECOND * 12, 0, SECOND * 10), 2, "a and b are older than 10 s");
+        assert_eq!(pool.shrink(now + SECOND * 100, 0, SECOND * 10), 1, "one stays");
+        assert_eq!(pool.acquire().unwrap().take(0).unwrap().address(), "d");
+    }
+
+    #[test]
+    fn never_ages_without_a_timeout() {
+        let pool = Pool::new(2, 0, Duration::ZERO);
+        let now = Instant::now();
+        fill(&pool, &["a", "b"], now);
+        assert_eq!(pool.shrink(now + SECOND * 100_000, 0, Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn checks_up_each_idle_connection_once_per_interval() {
+        let pool = Pool::new(2, 2, Duration::ZERO);
+        let start = Instant::now();
+        fill(&pool, &["a", "b"], start);
+        let now = start + SECOND * 60;
+        for name in ["a", "b"] {
+            let checkup = pool.take_for_checkup(now, SECOND * 10).unwrap();
+            assert_eq!(checkup.connection.address(), name);
+            pool.put_back(checkup, now);
+        }
+        assert!(pool.take_for_checkup(now + SECOND * 9, SECOND * 10).is_none());
+        assert!(pool.take_for_checkup(now + SECOND * 10, SECOND * 10).is_some());
+    }
+
+    #[test]
+    fn a_checkup_does_not_make_a_connection_look_used() {
+        let pool = Pool::new(2, 0, Duration::ZERO);
+        let start = Instant::now();
+        fill(&pool, &["a", "b"], start);
+        let now = start + SECOND * 60;
+        let checkup = pool.take_for_checkup(now, SECOND).unwrap();
+        pool.put_back(checkup, now);
+        assert_eq!(pool.acquire().unwrap().take(0).unwrap().address(), "b", "order by last use");
+        assert_eq!(pool.shrink(now, 0, SECOND * 30), 1, "a is still old");
+    }
+
+    #[test]
+    fn keeps_nothing_after_it_was_closed() {
+        let pool = Pool::new(2, 2, Duration::ZERO);
+        fill(&pool, &["a"], Instant::now());
+        let lease = pool.acquire().unwrap();
+        let connection = lease.take(0).unwrap();
+        pool.close();
+        lease.give_back(connection, Instant::now());
+        assert_eq!(pool.idle(), 0);
+        assert!(pool.acquire().is_none());
+    }
+}

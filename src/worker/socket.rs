@@ -1,0 +1,316 @@
+//! Opening a connection: addresses of a name, source address, options, deadline.
+//!
+//! Not here: what is sent over it (`connection`). The surprising thing: a TCP connect is always non-blocking with a poll, also
+//! without a deadline, because a blocking connect that a signal interrupts cannot simply be repeated.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// One place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Address and port.
+    Tcp(SocketAddr),
+    /// Path of a Unix domain socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// How to connect; derived from the worker's configuration (reference: ajp-side.md §5, §8.1).
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// For all addresses together; `None` = the system's.
+    pub timeout: Option<Duration>,
+    /// SO_KEEPALIVE.
+    pub keepalive: bool,
+    /// SO_SNDBUF and SO_RCVBUF; 0 = the system's.
+    pub buffer: usize,
+    /// Local addresses to connect from, one per family; empty = the system's choice.
+    pub source: Vec<IpAddr>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Connected {
+    /// Blocking, close-on-exec.
+    pub socket: Socket,
+    /// The address that answered.
+    pub target: Target,
+    /// Why the source address could not be used; the connection was made without it, as C does.
+    pub source_error: Option<io::Error>,
+}
+
+/// All addresses of `host`, each once, in the resolver's order; with `prefer_ipv6`, IPv6 ones first.
+/// Brackets around an IPv6 literal are accepted.
+///
+/// # Errors
+/// What the resolver said.
+pub fn resolve(host: &str, port: u16, prefer_ipv6: bool) -> io::Result<Vec<Target>> {
+    let name = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in (name, port).to_socket_addrs()? {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if prefer_ipv6 {
+        addresses.sort_by_key(|address| !address.is_ipv6());
+    }
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the resolver knows no address"));
+    }
+    Ok(addresses.into_iter().map(Target::Tcp).collect())
+}
+
+/// Connects to the first of `targets` that answers.
+///
+/// # Errors
+/// What the last target said, when none answered.
+pub fn connect(targets: &[Target], options: &ConnectOptions) -> io::Result<Connected> {
+    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address to connect to");
+    let mut left = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+    for target in targets {
+        // A silent address must not use up the time of the ones after it.
+        let budget = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / left.max(1));
+        left = left.saturating_sub(1);
+        let attempt = match target {
+            Target::Tcp(address) => connect_tcp(*address, budget, options),
+            Target::Unix(path) => connect_unix(path, budget, options).map(|socket| (socket, None)),
+        };
+        match attempt {
+            Ok((socket, source_error)) => return Ok(Connected { socket, target: target.clone(), source_error }),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect_tcp(
+    address: SocketAddr,
+    budget: Option<Duration>,
+    options: &ConnectOptions,
+) -> io::Result<(Socket, Option<io::Error>)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_nodelay(true)?;
+    set_common_options(&socket, options)?;
+    let source_error = bind_source(&socket, address, &options.source).err();
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::from(address)) {
+        Ok(()) => {}
+        Err(error) if is_in_progress(&error) => {
+            wait_connected(&socket, budget)?;
+        }
+        Err(error) => return Err(error),
+    }
+    socket.set_nonblocking(false)?;
+    Ok((socket, source_error))
+}
+
+/// A Unix socket connects at once, or waits for room in the listener's queue: SO_SNDTIMEO bounds that wait.
+fn connect_unix(path: &PathBuf, budget: Option<Duration>, options: &ConnectOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    set_common_options(&socket, options)?;
+    socket.set_write_timeout(budget.map(|budget| budget.max(Duration::from_millis(1))))?;
+    let address = SockAddr::unix(path)?;
+    loop {
+        match socket.connect(&address) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(timed_out(budget)),
+            Err(error) => return Err(error),
+        }
+    }
+    if budget.is_some() {
+        socket.set_write_timeout(None)?;
+    }
+    Ok(socket)
+}
+
+fn set_common_options(socket: &Socket, options: &ConnectOptions) -> io::Result<()> {
+    if options.keepalive {
+        socket.set_keepalive(true)?;
+    }
+    if options.buffer > 0 {
+        socket.set_send_buffer_size(options.buffer)?;
+        socket.set_recv_buffer_size(options.buffer)?;
+    }
+    Ok(())
+}
+
+fn bind_source(socket: &Socket, target: SocketAddr, source: &[IpAddr]) -> io::Result<()> {
+    if source.is_empty() {
+        return Ok(());
+    }
+    match source.iter().find(|address| address.is_ipv6() == target.is_ipv6()) {
+        Some(address) => socket.bind(&SockAddr::from(SocketAddr::new(*address, 0))),
+        None => Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no source address of the peer's family")),
+    }
+}
+
+fn is_in_progress(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+        || error.kind() == io::ErrorKind::Interrupted
+}
+
+fn wait_connected(socket: &Socket, budget: Option<Duration>) -> io::Result<()> {
+    let deadline = budget.map(|budget| Instant::now() + budget);
+    if !wait_for(socket, PollFlags::OUT, deadline)? {
+        return Err(timed_out(budget));
+    }
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn timed_out(budget: Option<Duration>) -> io::Error {
+    let ms = budget.unwrap_or_default().as_millis();
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {ms} ms"))
+}
+
+/// Waits until `socket` is ready for `events` (or has failed); false when `deadline` came first. `None` = for ever.
+///
+/// # Errors
+/// What poll said; interruptions are waited out.
+pub(super) fn wait_for(socket: &impl AsFd, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match poll(&mut [PollFd::new(socket, events)], timeout.as_ref()) {
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
+            Ok(0) => {}
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+    use std::os::unix::net::UnixListener;
+
+    fn closed_port() -> SocketAddr {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn resolves_literals_with_and_without_brackets() {
+        let v6 = Target::Tcp(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 8009));
+        assert_eq!(resolve("127.0.0.1", 8009, false).unwrap(), [Target::Tcp(([127, 0, 0, 1], 8009).into())]);
+        assert_eq!(resolve("::1", 8009, false).unwrap(), std::slice::from_ref(&v6));
+        assert_eq!(resolve("[::1]", 8009, false).unwrap(), [v6]);
+    }
+
+    #[test]
+    fn reports_a_name_without_address() {
+        assert!(resolve("no-such-host.invalid", 8009, false).is_err());
+    }
+
+    #[test]
+    fn tries_the_next_address_when_one_refuses() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let good = Target::Tcp(listener.local_addr().unwrap());
+        let connected = connect(&[Target::Tcp(closed_port()), good.clone()], &ConnectOptions::default()).unwrap();
+        assert_eq!(connected.target, good);
+        assert!(connected.socket.tcp_nodelay().unwrap());
+        assert!(!connected.socket.nonblocking().unwrap());
+    }
+
+    #[test]
+    fn reports_refusal_with_its_errno() {
+        let error = connect(&[Target::Tcp(closed_port())], &ConnectOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(error.raw_os_error().is_some());
+    }
+
+    #[test]
+    fn gives_up_at_the_deadline_when_nobody_accepts() {
+        // A listener whose queue is full drops further SYNs: the nearest thing to a blackhole without a network.
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        listener.listen(0).unwrap();
+        let target = Target::Tcp(listener.local_addr().unwrap().as_socket().unwrap());
+        let options = ConnectOptions { timeout: Some(Duration::from_millis(30)), ..ConnectOptions::default() };
+        let mut held = Vec::new();
+        let error = loop {
+            match connect(std::slice::from_ref(&target), &options) {
+                Ok(connected) => held.push(connected),
+                Err(error) => break error,
+            }
+            assert!(held.len() < 1000, "the queue never fills");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn connects_from_the_source_address() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let source = Ipv4Addr::new(127, 0, 0, 9);
+        let options = ConnectOptions { source: vec![source.into()], ..ConnectOptions::default() };
+        let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
+        assert!(connected.source_error.is_none());
+        assert_eq!(connected.socket.local_addr().unwrap().as_socket_ipv4().unwrap().ip(), &source);
+    }
+
+    #[test]
+    fn connects_without_the_source_address_when_it_is_not_ours() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let options = ConnectOptions { source: vec![Ipv4Addr::new(192, 0, 2, 1).into()], ..ConnectOptions::default() };
+        let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
+        assert!(connected.source_error.is_some());
+    }
+
+    #[test]
+    fn sets_keepalive_and_buffers_when_configured() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let options = ConnectOptions { keepalive: true, buffer: 65_536, ..ConnectOptions::default() };
+        let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
+        assert!(connected.socket.keepalive().unwrap());
+        assert!(connected.socket.recv_buffer_size().unwrap() >= 65_536);
+    }
+
+    #[test]
+    fn connects_to_a_unix_domain_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ajp.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let connected = connect(&[Target::Unix(path.clone())], &ConnectOptions::default()).unwrap();
+        assert_eq!(connected.target, Target::Unix(path));
+    }
+
+    #[test]
+    fn reports_a_missing_unix_domain_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = connect(&[Target::Unix(folder.path().join("none"))], &ConnectOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,18 @@
+//! Tests that need no httpd, in one binary. What belongs to one file is tested at the bottom of that file instead. The
+//! folder is named like this file, so each module must be listed here to run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may panic"
+)]
+
+mod core {
+    mod ajp_properties;
+    mod uri_map_advice;
+    mod uri_map_file;
+    mod uri_map_fuzz;
+    mod uri_map_match;
+}

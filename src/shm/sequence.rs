@@ -74,11 +74,19 @@ impl Sequence {
 
     /// Fills the side that does not count and makes it count. The caller holds the writers' lock.
     pub(super) fn write(&self, store: impl FnOnce(Side)) {
+        let even = self.begin(store);
+        self.0.store(even.wrapping_add(2), Ordering::Release);
+    }
+
+    /// All of an update but the last store: how far a writer came that was killed before it. Returns the even number.
+    fn begin(&self, store: impl FnOnce(Side)) -> u32 {
         let even = self.repair();
-        self.0.store(even.wrapping_add(1), Ordering::Relaxed);
+        // Release although nothing new is published: a reader that meets the odd number uses the side of the update before,
+        // and must see that one whole.
+        self.0.store(even.wrapping_add(1), Ordering::Release);
         fence(Ordering::Release);
         store(Side(even.wrapping_add(2)));
-        self.0.store(even.wrapping_add(2), Ordering::Release);
+        even
     }
 
     /// The side that counts, for the holder of the writers' lock, who needs no second look.
@@ -103,10 +111,7 @@ impl Sequence {
     /// Leaves the word as a writer does that is killed while it fills its side.
     #[cfg(any(test, loom))]
     pub(super) fn abandon(&self, store: impl FnOnce(Side)) {
-        let even = self.repair();
-        self.0.store(even.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release);
-        store(Side(even.wrapping_add(2)));
+        self.begin(store);
     }
 
     #[cfg(any(test, loom))]

@@ -1,16 +1,20 @@
-//! Tests that need no httpd, in one binary. What belongs to one file is tested at the bottom of that file instead. The
-//! folder is named like this file, so each module must be listed here to run.
+//! Everything that is tested without httpd, in one binary. What belongs to one file is tested at the bottom of that file
+//! instead. The folder is named like this file, so each module must be listed here to run.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::missing_panics_doc,
     reason = "a test may panic"
 )]
 
 mod core {
     mod ajp_properties;
+    mod shm_file;
+    mod shm_fork;
+    mod shm_processes;
     mod uri_map_advice;
     mod uri_map_file;
     mod uri_map_fuzz;

@@ -12,6 +12,12 @@
 
 mod core {
     mod ajp_properties;
+    mod balancer_lab;
+    mod balancer_model;
+    mod balancer_properties;
+    mod balancer_request_loop;
+    mod balancer_sessions;
+    mod balancer_shares;
     mod shm_file;
     mod shm_fork;
     mod shm_processes;

@@ -147,7 +147,7 @@ impl Connection {
     }
 
     /// Whether it can be used again: open, and not a byte waiting. Bytes of nobody's request must never be read as the
-    /// answer to the next one (reference: ajp-side.md §6, §10).
+    /// answer to the next one (reference: ajp-side.md section 6, section 10).
     pub fn is_quiet(&self) -> bool {
         if !self.is_drained() {
             return false;
@@ -308,7 +308,7 @@ impl Connection {
         self.closed_by(cause.map(io::Error::from))
     }
 
-    /// Fewer than four bytes are not yet a packet: C reports their loss as "no header" (reference: ajp-side.md §7.2, E and F).
+    /// Fewer than four bytes are not yet a packet: C reports their loss as "no header" (reference: ajp-side.md section 7.2, E and F).
     fn closed_by(&self, cause: Option<io::Error>) -> ReceiveError {
         ReceiveError::Closed { inside_packet: self.unread().len() >= HEADER_LEN, cause }
     }

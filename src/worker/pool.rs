@@ -53,7 +53,7 @@ pub struct Checkup {
 }
 
 impl Pool {
-    /// A pool of at most `size` connections, of which ageing leaves `min_size` (reference: ajp-side.md §5, §6).
+    /// A pool of at most `size` connections, of which ageing leaves `min_size` (reference: ajp-side.md section 5, section 6).
     pub fn new(size: usize, min_size: usize, acquire_timeout: Duration) -> Self {
         Self { size, min_size, acquire_timeout, state: Mutex::default(), freed: Condvar::new() }
     }

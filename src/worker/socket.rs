@@ -31,7 +31,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// How to connect; derived from the worker's configuration (reference: ajp-side.md §5, §8.1).
+/// How to connect; derived from the worker's configuration (reference: ajp-side.md section 5, section 8.1).
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
     /// For all addresses together; `None` = the system's.

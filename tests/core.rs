@@ -17,5 +17,8 @@ mod tomcat;
 mod core {
     mod ajp_properties;
     mod engine_connect;
+    mod engine_pool;
     mod engine_reply;
+    mod engine_request_body;
+    mod engine_response;
 }

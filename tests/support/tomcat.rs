@@ -106,10 +106,14 @@ impl Peer {
 
     /// Reads a whole request and records it.
     pub(crate) fn expect_forward_request(&mut self) -> DecodedRequest {
-        let payload = self.read_packet().expect("a request, not the end");
-        let request = decode(&payload).unwrap();
+        self.try_forward_request().expect("a request, not the end")
+    }
+
+    /// Reads a whole request and records it; `None` when the engine has closed.
+    pub(crate) fn try_forward_request(&mut self) -> Option<DecodedRequest> {
+        let request = decode(&self.read_packet()?).unwrap();
         self.delivered.lock().unwrap().push(request.clone());
-        request
+        Some(request)
     }
 
     /// Reads a body packet; empty = end of body.
@@ -177,6 +181,15 @@ impl Peer {
     pub(crate) fn serve(&mut self, body: &[u8]) {
         self.expect_forward_request();
         self.ok(body);
+    }
+
+    /// The same; false when the engine has closed.
+    pub(crate) fn try_serve(&mut self, body: &[u8]) -> bool {
+        let served = self.try_forward_request().is_some();
+        if served {
+            self.ok(body);
+        }
+        served
     }
 
     /// Sends bytes as they are.

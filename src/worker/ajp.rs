@@ -433,7 +433,7 @@ impl AjpWorker {
         }
         let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
         let address = connected.target.to_string().into();
-        Ok(Connection::new(connected.socket, address, resolved.sequence, max_packet_size, Arc::clone(&self.shared)))
+        Ok(Connection::new(connected.stream, address, resolved.sequence, max_packet_size, Arc::clone(&self.shared)))
     }
 
     fn cping(&self, connection: &mut Connection, limit_ms: u32, fresh: bool) -> Result<(), Error> {

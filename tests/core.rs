@@ -10,6 +10,11 @@
     reason = "a test may panic"
 )]
 
+#[path = "support/engine.rs"]
+mod engine;
+#[path = "support/tomcat.rs"]
+mod tomcat;
+
 mod core {
     mod ajp_properties;
     mod balancer_lab;
@@ -18,6 +23,11 @@ mod core {
     mod balancer_request_loop;
     mod balancer_sessions;
     mod balancer_shares;
+    mod engine_connect;
+    mod engine_pool;
+    mod engine_reply;
+    mod engine_request_body;
+    mod engine_response;
     mod shm_file;
     mod shm_fork;
     mod shm_processes;

@@ -1,8 +1,8 @@
 //! Why a request failed: what happened, whose fault it is, which status it becomes. The only place that knows these three.
 //!
 //! Not here: whether it is tried again, which also depends on how far the attempt came (`ajp.rs`). The surprising thing:
-//! C mod_jk's classes (reference: ajp-side.md §7.2) are kept as [`Class`] because the balancer's rules are written in them,
-//! while the HTTP status follows DEVIATIONS §4.
+//! C mod_jk's classes (reference: ajp-side.md section 7.2) are kept as [`Class`] because the balancer's rules are written in them,
+//! while the HTTP status follows DEVIATIONS section 4.
 
 use std::fmt;
 use std::io;
@@ -141,7 +141,7 @@ pub enum Blame {
     Nobody,
 }
 
-/// What the balancer has to know about a failure (reference: ajp-side.md §7.4, lb-shm-status.md §2.9).
+/// What the balancer has to know about a failure (reference: ajp-side.md section 7.4, lb-shm-status.md section 2.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The client's fault; the member is fine.
@@ -165,7 +165,7 @@ pub enum Class {
 }
 
 impl Error {
-    /// The status that httpd answers with, if it still can (DEVIATIONS §4; reference: apache-side.md §5.9).
+    /// The status that httpd answers with, if it still can (DEVIATIONS section 4; reference: apache-side.md section 5.9).
     pub fn http_status(&self) -> u16 {
         match self {
             Self::ContactDisabled

@@ -82,7 +82,7 @@ pub struct RequestOptions {
     pub disable_reuse: bool,
 }
 
-/// What the matching rule or the environment replaces for this one request (reference: apache-side.md §3.6).
+/// What the matching rule or the environment replaces for this one request (reference: apache-side.md section 3.6).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overrides<'a> {
     /// Replaces the worker's `reply_timeout`, milliseconds; 0 = none.
@@ -110,7 +110,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// A request with default options and no overrides. `body` must agree with the Content-Length among the headers of
-    /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md §2.1).
+    /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md section 2.1).
     pub fn new(forward: ForwardRequest<'a>, body: BodyKind) -> Self {
         Self {
             forward,
@@ -121,7 +121,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether delivering it twice is harmless (RFC 9110 §9.2.2 and the registry of HTTP methods).
+    /// Whether delivering it twice is harmless (RFC 9110 section 9.2.2 and the registry of HTTP methods).
     pub fn is_idempotent(&self) -> bool {
         is_idempotent(self.forward.method)
     }

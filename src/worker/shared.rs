@@ -155,7 +155,7 @@ impl AjpShared {
         decrement(&self.connected);
     }
 
-    /// What was observed last; informational, it never stops a request (reference: ajp-side.md §7.2).
+    /// What was observed last; informational, it never stops a request (reference: ajp-side.md section 7.2).
     pub fn state(&self) -> State {
         match self.state.load(Relaxed) {
             1 => State::Ok,
@@ -173,7 +173,7 @@ impl AjpShared {
         self.state.store(state as u8, Relaxed);
     }
 
-    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS §6).
+    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS section 6).
     pub fn cpong_seen(&self) -> bool {
         self.cpong_seen.load(Relaxed)
     }

@@ -228,7 +228,7 @@ impl<'w> Reply<'w> {
     }
 }
 
-/// Of several, the last, as C does (reference: apache-side.md §5.8).
+/// Of several, the last, as C does (reference: apache-side.md section 5.8).
 fn www_authenticate(head: &ResponseHead<'_>) -> Option<Vec<u8>> {
     if head.status != 401 {
         return None;

@@ -134,6 +134,17 @@ fn the_last_of_two_equal_keys_wins_with_a_warning() {
 }
 
 #[test]
+fn a_key_given_three_times_is_told_about_line_by_line_and_is_the_last() {
+    let (rules, findings) = read_mount_file(b"/a=w1\n/a=w2\n/a=w3\n", "map", |_| None);
+    let messages: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        messages,
+        ["map:2: \"/a\" is given again and replaces line 1", "map:3: \"/a\" is given again and replaces line 2"]
+    );
+    assert_eq!(rules[0].origin.as_ref().unwrap().line, 3);
+}
+
+#[test]
 fn a_repeated_exclusion_for_another_worker_is_told_about_the_star() {
     let (rules, finding) = warned("!/a=w1\n!/a=w2\n");
     assert_eq!(rules, ["!/a w2"]);

@@ -1,7 +1,7 @@
 //! `*.properties` text into ordered entries with line numbers: comments, `$(variables)`, repeated keys.
 //!
 //! Not here: what a name means (`config`); which names may be repeated and how comes in as a [`Vocabulary`]. The surprising thing:
-//! giving a user variable twice joins the values with `*`, as C mod_jk does (reference: lb-shm-status.md §1.4).
+//! giving a user variable twice joins the values with `*`, as C mod_jk does (reference: lb-shm-status.md section 1.4).
 //!
 //! Keys and values are `String`s. Bytes that are not UTF-8 (in C mod_jk just bytes) are replaced by U+FFFD with a warning, and the
 //! entry remembers it, so that `config` can refuse a secret that would no longer be the one written.
@@ -66,7 +66,7 @@ pub struct Vocabulary {
     pub check: fn(&str) -> Option<(Severity, String)>,
 }
 
-/// What a second value for the same key does (reference: lb-shm-status.md §1.4).
+/// What a second value for the same key does (reference: lb-shm-status.md section 1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicate {
     /// It replaces the first one; a warning names both.
@@ -145,9 +145,10 @@ impl Properties {
         }
         let (text, bom) = without_bom(text);
         if bom {
-            let message = "the file begins with a byte order mark, which is skipped here; C mod_jk takes it for a part of the \
+            let message =
+                "the file begins with a byte order mark, which is skipped here; C mod_jk takes it for a part of the \
                            first name"
-                .to_owned();
+                    .to_owned();
             diagnostics.push(Diagnostic { origin: Some(at(1)), severity: Severity::Warning, message });
         }
         for line in lines(text) {
@@ -172,7 +173,8 @@ impl Properties {
             diagnostics.push(Diagnostic { origin: Some(origin.clone()), severity: Severity::Warning, message });
         }
         if let Some(start) = ["; ", ";", "//", "!"].into_iter().find(|start| key_text.starts_with(start)) {
-            let message = format!("{start:?} does not start a comment, only # does; this defines a variable {key_text:?}");
+            let message =
+                format!("{start:?} does not start a comment, only # does; this defines a variable {key_text:?}");
             diagnostics.push(Diagnostic { origin: Some(origin.clone()), severity: Severity::Advice, message });
         }
         self.insert(Written { key: &key_text, value: &value_text, origin, column: 0, lossy }, diagnostics);
@@ -199,7 +201,8 @@ impl Properties {
             diagnostics.push(entry.diagnostic(Severity::Warning, message));
         }
         if expansion.stopped {
-            let message = format!("{} has more than {MAX_REPLACEMENTS} variables; the rest stays as written", entry.key);
+            let message =
+                format!("{} has more than {MAX_REPLACEMENTS} variables; the rest stays as written", entry.key);
             diagnostics.push(entry.diagnostic(Severity::Warning, message));
         }
         if entry.value.len() > MAX_VALUE {
@@ -209,7 +212,8 @@ impl Properties {
         } else {
             let finding = (self.vocabulary.check)(&entry.key);
             diagnostics.extend(finding.map(|(severity, message)| entry.diagnostic(severity, message)));
-            let overflow = entry.diagnostic(Severity::Error, format!("there are more than {MAX_ENTRIES} entries, which is the limit"));
+            let overflow = entry
+                .diagnostic(Severity::Error, format!("there are more than {MAX_ENTRIES} entries, which is the limit"));
             if !self.append(entry) && self.entries.len() == MAX_ENTRIES {
                 diagnostics.push(overflow);
             }
@@ -226,7 +230,8 @@ impl Properties {
                     true => "this value replaces the earlier one".to_owned(),
                     false => format!("{:?} replaces {:?}", new.value, old.value),
                 };
-                diagnostics.push(new.diagnostic(Severity::Warning, format!("{} is given again: {values}{before}", new.key)));
+                diagnostics
+                    .push(new.diagnostic(Severity::Warning, format!("{} is given again: {values}{before}", new.key)));
                 *old = new;
                 return;
             }
@@ -243,7 +248,8 @@ impl Properties {
         }
         if matches!(duplicate, Duplicate::Join(_)) {
             let result = if is_secret(&new.key) { String::new() } else { format!(", which makes {:?}", old.value) };
-            let message = format!("{} is given again{before}: the values are joined with {separator:?}{result}", new.key);
+            let message =
+                format!("{} is given again{before}: the values are joined with {separator:?}{result}", new.key);
             diagnostics.push(new.diagnostic(Severity::Warning, message));
         }
         // A message about the joined value points to the line that spoiled it, the last one.
@@ -310,11 +316,11 @@ impl Properties {
     }
 
     /// The entries whose key begins with `prefix`, by key: rest of the key, and entry.
-    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+    pub fn under<'a, 'p>(&'a self, prefix: &'p str) -> impl Iterator<Item = (&'a str, &'a Entry)> + use<'a, 'p> {
         self.under_indexed(prefix).filter_map(|(suffix, index)| Some((suffix, self.entry(index)?)))
     }
 
-    fn under_indexed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, usize)> {
+    fn under_indexed<'a, 'p>(&'a self, prefix: &'p str) -> impl Iterator<Item = (&'a str, usize)> + use<'a, 'p> {
         let keys = self.index.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
         keys.map_while(move |(key, index)| Some((key.strip_prefix(prefix)?, *index)))
     }
@@ -333,7 +339,8 @@ impl Properties {
                 users.entry(*source).or_default().push(index);
             }
         }
-        let secrets = self.entries.iter().enumerate().filter(|(_, entry)| is_secret(&entry.key)).map(|(index, _)| index);
+        let secrets =
+            self.entries.iter().enumerate().filter(|(_, entry)| is_secret(&entry.key)).map(|(index, _)| index);
         let made_of = |index: usize| self.entry(index).map_or(&[][..], |entry| &entry.sources);
         let parts = closure(secrets.collect(), made_of);
         let hidden = closure(parts, |index| users.get(&index).map_or(&[][..], Vec::as_slice));
@@ -380,7 +387,9 @@ struct Expansion {
 
 /// The lookup behind the entries, wrapped so that it has a `Debug`.
 #[derive(Clone)]
-struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -394,7 +403,8 @@ fn too_long(length: usize, origin: Origin) -> Diagnostic {
 }
 
 fn too_big(entry: &Entry) -> Diagnostic {
-    entry.diagnostic(Severity::Error, format!("{} becomes longer than {MAX_VALUE} bytes, which is the limit", entry.key))
+    entry
+        .diagnostic(Severity::Error, format!("{} becomes longer than {MAX_VALUE} bytes, which is the limit", entry.key))
 }
 
 /// A line that says nothing although it was meant to.

@@ -1,7 +1,7 @@
 //! The line layer that workers files and mount files share: comments, trimming, the first `=`. Bytes in, bytes out.
 //!
 //! Not here: variables and repeated keys (`properties`). The surprising thing: `#` starts a comment anywhere in a line, also
-//! inside a value, and nothing escapes it (reference: lb-shm-status.md §1.1).
+//! inside a value, and nothing escapes it (reference: lb-shm-status.md section 1.1).
 
 /// Longest line, in bytes without its comment. C mod_jk cuts lines into pieces of 8191 bytes and reads the tail as another line;
 /// here a line is taken whole or refused.

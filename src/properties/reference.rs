@@ -1,4 +1,4 @@
-//! `reference`: one group of entries takes what it does not say itself from another (reference: lb-shm-status.md §1.6).
+//! `reference`: one group of entries takes what it does not say itself from another (reference: lb-shm-status.md section 1.6).
 //!
 //! Not here: what the entries mean. The surprising thing: the value is a whole key prefix (`worker.template`), not a worker name,
 //! and it need not begin with `worker.`.
@@ -10,7 +10,7 @@ use super::{Diagnostic, Entry, MAX_ENTRIES, Properties, Severity};
 /// References from one group to the next before C mod_jk gives up.
 pub const MAX_HOPS: usize = 19;
 
-/// Settings that only this module knows follow the same references; C mod_jk ignores them (DEVIATIONS §1).
+/// Settings that only this module knows follow the same references; C mod_jk ignores them (DEVIATIONS section 1).
 const PREFIXES: [&str; 2] = ["", "jkx."];
 
 impl Properties {
@@ -61,7 +61,9 @@ impl Properties {
             }
             chain.push(target.clone());
             if chain.len() > MAX_HOPS + 1 {
-                return problem(format!("{group}.reference leads over more than {MAX_HOPS} references, which is the limit"));
+                return problem(format!(
+                    "{group}.reference leads over more than {MAX_HOPS} references, which is the limit"
+                ));
             }
             last = target;
         }

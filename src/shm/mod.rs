@@ -52,7 +52,7 @@ use file::FileName;
 use header::{Header, MAGIC, VERSION};
 use plan::{Layout, Part};
 
-/// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md §3.2).
+/// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md section 3.2).
 const MIN_REQUESTED_SIZE: u64 = 74_112;
 
 /// The shared memory of one configuration. Shared by `Arc` within a process, by fork between processes.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::balancer::{Activation, Lock, Method, State};
 
-/// Longest name, host, route, domain or redirect, in bytes (reference: lb-shm-status.md §8).
+/// Longest name, host, route, domain or redirect, in bytes (reference: lb-shm-status.md section 8).
 pub const TEXT_MAX: usize = 63;
 
 /// One number that any thread of any child may change: a statistic, a load value or a time in seconds since 1970.
@@ -38,13 +38,13 @@ impl Counter {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Subtracts `amount`, but stops at 0 (Busyness, and Next's minimum; reference: lb-shm-status.md §2.4).
+    /// Subtracts `amount`, but stops at 0 (Busyness, and Next's minimum; reference: lb-shm-status.md section 2.4).
     #[inline]
     pub fn subtract(&self, amount: u64) {
         self.update(|value| value.saturating_sub(amount));
     }
 
-    /// Halves `exponent` times; 64 and more give 0 (the decay of maintenance, reference: lb-shm-status.md §2.10).
+    /// Halves `exponent` times; 64 and more give 0 (the decay of maintenance, reference: lb-shm-status.md section 2.10).
     pub fn decay(&self, exponent: u32) {
         self.update(|value| value.checked_shr(exponent).unwrap_or(0));
     }
@@ -109,7 +109,7 @@ impl StateCell {
         self.0.compare_exchange(from as u32, to as u32, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Sets `state` unless the state is Error ("OK unless ERR", reference: lb-shm-status.md §2.9). The steady case, where
+    /// Sets `state` unless the state is Error ("OK unless ERR", reference: lb-shm-status.md section 2.9). The steady case, where
     /// the state is `state` already, only reads, so the cache line stays shared between the children.
     #[inline]
     pub fn set_unless_error(&self, state: State) {
@@ -218,7 +218,7 @@ pub fn route_hash(route: &[u8]) -> u32 {
     hash.max(1)
 }
 
-/// Reference: lb-shm-status.md §2.3. Unknown codes are Error: not used until maintenance has recovered it.
+/// Reference: lb-shm-status.md section 2.3. Unknown codes are Error: not used until maintenance has recovered it.
 fn state_from_code(code: u32) -> State {
     match code {
         0 => State::Idle,

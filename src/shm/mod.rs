@@ -6,11 +6,11 @@
 //!
 //! Rules of this folder, on which its SAFETY comments rely:
 //!
-//! 1. Everything in the mapping is atomics (and the mutex, behind [`lock::LockCell`]): `&Slot` may be shared with other threads
+//! 1. Everything in the mapping is atomics (and the mutex, behind `lock::LockCell`): `&Slot` may be shared with other threads
 //!    and processes that write. There is no `&mut` and no `&[u8]` into it.
 //! 2. Any bytes are a valid slot; what is read is made legal as it is read (`cell.rs`).
 //! 3. The mapping lives as long as its [`Region`], and all references into it borrow from that.
-//! 4. Offsets come from [`plan::Layout`], which is this process's own memory, and are checked against the length all the same.
+//! 4. Offsets come from `plan::Layout`, which is this process's own memory, and are checked against the length all the same.
 
 #![allow(
     unsafe_code,
@@ -52,7 +52,7 @@ use file::FileName;
 use header::{Header, MAGIC, VERSION};
 use plan::{Layout, Part};
 
-/// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md §3.2).
+/// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md section 3.2).
 const MIN_REQUESTED_SIZE: u64 = 74_112;
 
 /// The shared memory of one configuration. Shared by `Arc` within a process, by fork between processes.

@@ -36,7 +36,7 @@ const _: () = {
     assert!(std::mem::offset_of!(AjpSlot, used) == 384 && std::mem::offset_of!(AjpSlot, response_time) == 448);
 };
 
-/// What is known of one AJP worker name, jointly for all load balancers that use it (reference: lb-shm-status.md §3.3).
+/// What is known of one AJP worker name, jointly for all load balancers that use it (reference: lb-shm-status.md section 3.3).
 /// Times are seconds since 1970; 0 = never.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -209,7 +209,7 @@ impl AjpSlot {
         }
     }
 
-    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS §6).
+    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS section 6).
     #[inline]
     #[must_use]
     pub fn cpong_seen(&self) -> bool {
@@ -242,7 +242,7 @@ impl AjpSlot {
         Ok(())
     }
 
-    /// Reset of a plain worker; a member's reset leaves `errors` (reference: lb-shm-status.md §4.6).
+    /// Reset of a plain worker; a member's reset leaves `errors` (reference: lb-shm-status.md section 4.6).
     pub(super) fn reset(&self, now_s: u64, with_errors: bool) {
         for counter in [
             &self.used,

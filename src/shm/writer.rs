@@ -46,7 +46,7 @@ impl Region {
         (0..self.plan().lb_count()).for_each(|lb| self.update_multipliers(lb));
     }
 
-    /// Works out the multipliers of all members of `lb` (reference: lb-shm-status.md §2.4). The caller holds the lock, or
+    /// Works out the multipliers of all members of `lb` (reference: lb-shm-status.md section 2.4). The caller holds the lock, or
     /// is alone.
     ///
     /// Race: a reader may meet members with the new and with the old multiplier; each is what one election adds, so the
@@ -82,7 +82,7 @@ impl Writer<'_> {
 
     /// Stores the settings of a member, all at once. A changed lbfactor changes the multipliers of all members, a changed
     /// activation sets all their values to 0 (except with Busyness, whose values are the requests in progress; reference:
-    /// lb-shm-status.md §4.5).
+    /// lb-shm-status.md section 4.5).
     ///
     /// Death between store and consequences: the repair works the multipliers out again; values not set to 0 decay.
     ///
@@ -109,7 +109,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Resets the counters of a plain AJP worker (reference: lb-shm-status.md §4.6).
+    /// Resets the counters of a plain AJP worker (reference: lb-shm-status.md section 4.6).
     ///
     /// # Errors
     /// [`ShmError::NoSuchSlot`].

@@ -145,7 +145,7 @@ fn a_directory_of_that_name_is_refused_by_name() {
 fn a_named_pipe_of_that_name_is_refused_and_left_alone() {
     let place = Place::new();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, &place.file(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, place.file(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     let message = place.create().unwrap_err().to_string();
     assert!(message.contains("a named pipe"), "{message}");
     assert!(fs::symlink_metadata(place.file()).unwrap().file_type().is_fifo());

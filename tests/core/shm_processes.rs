@@ -82,7 +82,7 @@ fn write_for_ever(region: &Region, variants: &Variants) -> u8 {
         if stored.is_err() {
             return 2;
         }
-        region.lb(0).map(|slot| slot.last_reset.add(1));
+        region.lb(0).iter().for_each(|slot| slot.last_reset.add(1));
     }
     0
 }
@@ -105,7 +105,7 @@ fn serve_for_ever(region: &Arc<Region>, variants: &Variants) -> u8 {
             }
         }
         drop((second, first, connected, lb));
-        region.ajp(0).map(|slot| slot.used.add(1));
+        region.ajp(0).iter().for_each(|slot| slot.used.add(1));
     }
     0
 }

@@ -19,7 +19,7 @@ pub use line::{Content, Line, MAX_LINE, lines, split, without_bom};
 pub use near::nearest;
 pub use reference::MAX_HOPS;
 
-/// Most `$(name)` that are replaced in one value; the rest stays as written, as in C mod_jk.
+/// Most `$(name)` that are looked up in one value, found or not; the rest stays as written, as in C mod_jk.
 pub const MAX_REPLACEMENTS: usize = 21;
 /// Longest value after replacement and joining, in bytes. C mod_jk has no limit, so a few lines can fill the memory.
 pub const MAX_VALUE: usize = 65_536;
@@ -262,22 +262,21 @@ impl Properties {
     fn expand(&self, text: &str) -> Expansion {
         let mut expansion = Expansion::default();
         let mut rest = text;
-        let mut replaced = 0;
+        let mut looked_up = 0;
         while let Some((before, after)) = rest.split_once("$(")
             && let Some((name, tail)) = after.split_once(')')
         {
-            if replaced == MAX_REPLACEMENTS || expansion.value.len() > MAX_VALUE {
-                expansion.stopped = replaced == MAX_REPLACEMENTS;
+            if looked_up == MAX_REPLACEMENTS || expansion.value.len() > MAX_VALUE {
+                expansion.stopped = looked_up == MAX_REPLACEMENTS;
                 break;
             }
+            looked_up += 1;
             expansion.value.push_str(before);
             if let Some(place) = self.index.get(name).copied() {
                 expansion.value.push_str(self.entry(place).map_or("", |entry| &entry.value));
                 expansion.sources.push(place);
-                replaced += 1;
             } else if let Some(value) = (self.environment.0)(name) {
                 expansion.value.push_str(&value);
-                replaced += 1;
             } else {
                 expansion.value.push_str(rest.get(before.len()..rest.len() - tail.len()).unwrap_or_default());
                 expansion.unknown.push(name.to_owned());

@@ -1,5 +1,5 @@
-//! Properties to [`Config`]: which workers there are, and what follows from what is given (reference: lb-shm-status.md section 1.7, 2.1,
-//! section 2.2, 4.1; ajp-side.md section 5).
+//! Properties to [`Config`]: which workers there are, and what follows from what is given (reference: lb-shm-status.md section
+//! 1.7, 2.1, 2.2, 4.1; ajp-side.md section 5).
 //!
 //! Not here: how a value is read (`reader`), what is merely unwise (`advice`). The surprising thing: an AJP worker exists once per name,
 //! however many balancers have it as a member, so that all of them see the same settings.

@@ -78,6 +78,9 @@ fn replaces_at_most_twenty_one_variables_in_one_value() {
     assert_eq!(properties.value("worker.x.host").unwrap(), format!("{}{}", "1".repeat(21), "$(a)".repeat(9)));
     let expected = "f:2: worker.x.host has more than 21 variables; the rest stays as written";
     assert_eq!(findings.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    let (properties, _) = read(&format!("a=1\nworker.x.host={}{}", "$(n)".repeat(15), "$(a)".repeat(25)));
+    let expected = format!("{}{}{}", "$(n)".repeat(15), "1".repeat(6), "$(a)".repeat(19));
+    assert_eq!(properties.value("worker.x.host").unwrap(), expected, "those that stand for nothing count as well");
     let (properties, findings) = read(&format!("a=1\nworker.x.host={}", "$(a)".repeat(21)));
     assert_eq!((properties.value("worker.x.host").unwrap(), findings), ("1".repeat(21).as_str(), vec![]));
 }

@@ -130,6 +130,19 @@ pub struct Text {
     bytes: [u8; TEXT_MAX + 1],
 }
 
+impl Default for Text {
+    /// The empty text.
+    fn default() -> Self {
+        Self { bytes: [0; TEXT_MAX + 1] }
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl Text {
     /// `text` as it can be stored; `None` when it is longer than [`TEXT_MAX`] bytes.
     #[must_use]

@@ -210,8 +210,8 @@ impl AjpWorker {
             return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
         };
         self.shared.count_used();
-        let busy = Busy::begin(&self.shared);
-        if numbers.busy_limit > 0 && busy.count > numbers.busy_limit {
+        let busy = self.shared.begin_request();
+        if numbers.busy_limit > 0 && busy.total() > numbers.busy_limit {
             return Err(self.give_up(Error::BusyLimit { limit: numbers.busy_limit }, Tally::default(), true, log));
         }
         if self.shared.state() == State::Error {
@@ -433,7 +433,7 @@ impl AjpWorker {
         }
         let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
         let address = connected.target.to_string().into();
-        Ok(Connection::new(connected.stream, address, resolved.sequence, max_packet_size, Arc::clone(&self.shared)))
+        Ok(Connection::new(connected.stream, address, resolved.sequence, max_packet_size, &self.shared))
     }
 
     fn cping(&self, connection: &mut Connection, limit_ms: u32, fresh: bool) -> Result<(), Error> {
@@ -505,24 +505,6 @@ impl AjpWorker {
             ),
         }
         Failure { error, attempts, delivered, recoverable }
-    }
-}
-
-/// A request in progress, counted as busy while it lives.
-struct Busy<'a> {
-    shared: &'a AjpShared,
-    count: u32,
-}
-
-impl<'a> Busy<'a> {
-    fn begin(shared: &'a AjpShared) -> Self {
-        Self { shared, count: shared.begin_request() }
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.shared.end_request();
     }
 }
 

@@ -191,6 +191,12 @@ mod tests {
         fn pass(&mut self, _: bool) -> Result<(), ClientError> {
             Ok(())
         }
+        fn finish(&mut self) -> Result<(), ClientError> {
+            unreachable!("a body is only read")
+        }
+
+        fn queue_header(&mut self, _: Option<&[u8]>) {}
+
         fn discard(&mut self) {}
         fn committed(&self) -> bool {
             false

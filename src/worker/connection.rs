@@ -20,6 +20,7 @@ use super::socket::{Stream, Wait};
 use crate::ajp::HEADER_LEN;
 use crate::ajp::packet::{FrameError, split_packet};
 use crate::ajp::request::CPING;
+use crate::shm::Connected;
 
 /// Smallest receive buffer: several default-size packets per system call.
 const MIN_BUFFER: usize = 32_768;
@@ -44,7 +45,8 @@ pub struct Connection {
     sent: u64,
     /// It has served a request before.
     used: bool,
-    shared: Arc<AjpShared>,
+    /// Counts the connection while it is open.
+    _counted: Connected,
 }
 
 /// A send that failed.
@@ -67,14 +69,8 @@ enum First {
 
 impl Connection {
     /// Takes over an open stream and counts it as connected.
-    pub fn new(
-        stream: Stream,
-        address: Arc<str>,
-        generation: u32,
-        max_packet_size: usize,
-        shared: Arc<AjpShared>,
-    ) -> Self {
-        shared.connection_opened();
+    pub fn new(stream: Stream, address: Arc<str>, generation: u32, max_packet_size: usize, shared: &AjpShared) -> Self {
+        let counted = shared.connect();
         let mut connection = Self {
             stream,
             address,
@@ -87,7 +83,7 @@ impl Connection {
             received: 0,
             sent: 0,
             used: false,
-            shared,
+            _counted: counted,
         };
         connection.set_max_packet_size(max_packet_size);
         connection
@@ -179,8 +175,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether [`Self::receive`] would leave all bytes handed out by [`Self::next_packet`] where they are.
+    pub fn keeps_packets(&self) -> bool {
+        let room = self.buffer.len().saturating_sub(if self.is_drained() { self.end } else { self.start });
+        room >= HEADER_LEN + self.max_payload
+    }
+
+    /// Bytes handed out by [`Self::next_packet`] are no longer looked at: their room may be used again.
+    pub fn forget_packets(&mut self) {
+        if self.is_drained() {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
     /// Waits until a whole packet is in the buffer; `limit` bounds the wait for all of it. Bytes handed out before by
-    /// [`Self::next_packet`] may be overwritten.
+    /// [`Self::next_packet`] stay where they are while [`Self::keeps_packets`] says so.
     ///
     /// # Errors
     /// [`ReceiveError`]; the connection cannot be used any more.
@@ -267,13 +277,8 @@ impl Connection {
         split_packet(self.unread(), self.max_payload).map(|packet| packet.is_some()).map_err(ReceiveError::Frame)
     }
 
-    /// Makes sure that the packet that has begun fits behind `start`; moves bytes only when it does not.
+    /// Makes sure that the next packet, or the one that has begun, fits behind `start`; moves bytes only when it does not.
     fn make_room(&mut self) {
-        if self.is_drained() {
-            self.start = 0;
-            self.end = 0;
-            return;
-        }
         let payload = match self.unread() {
             [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
             _ => self.max_payload,
@@ -292,12 +297,6 @@ impl Connection {
     /// Fewer than four bytes are not yet a packet: C reports their loss as "no header" (reference: ajp-side.md section 7.2, E and F).
     fn closed(&self, cause: Option<io::Error>) -> ReceiveError {
         ReceiveError::Closed { inside_packet: self.unread().len() >= HEADER_LEN, cause }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shared.connection_closed();
     }
 }
 
@@ -325,7 +324,16 @@ mod tests {
     fn pair() -> (Connection, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let socket = Stream::from(std::os::fd::OwnedFd::from(ours));
-        (Connection::new(socket, "peer".into(), 0, 8192, Arc::default()), theirs)
+        (
+            Connection::new(
+                socket,
+                "peer".into(),
+                0,
+                8192,
+                &AjpShared::alone(crate::config::AjpSettings::default()).unwrap(),
+            ),
+            theirs,
+        )
     }
 
     fn packet(payload: &[u8]) -> Vec<u8> {
@@ -479,10 +487,10 @@ mod tests {
 
     #[test]
     fn counts_itself_as_connected_while_it_lives() {
-        let shared = Arc::<AjpShared>::default();
+        let shared = AjpShared::alone(crate::config::AjpSettings::default()).unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let socket = Stream::from(std::os::fd::OwnedFd::from(ours));
-        let connection = Connection::new(socket, "peer".into(), 0, 8192, Arc::clone(&shared));
+        let connection = Connection::new(socket, "peer".into(), 0, 8192, &shared);
         assert_eq!(shared.connected(), 1);
         drop(connection);
         assert_eq!((shared.connected(), shared.max_connected()), (0, 1));

@@ -111,6 +111,8 @@ pub enum Error {
         /// How long was waited, milliseconds.
         waited_ms: u64,
     },
+    /// No member of the balancer could be chosen.
+    NoMember,
     /// The request does not fit into a packet or a string of it into AJP.
     TooLarge {
         /// What did not fit.
@@ -174,6 +176,7 @@ impl Error {
             | Self::Probe { .. }
             | Self::Status { .. }
             | Self::BusyLimit { .. }
+            | Self::NoMember
             | Self::NoEndpoint { .. } => 503,
             Self::Send { body: false, .. } => 503,
             Self::Send { body: true, .. }
@@ -211,7 +214,7 @@ impl Error {
             Self::Status { hard: false, .. } => Class::SoftStatus,
             Self::Status { hard: true, .. } => Class::HardStatus,
             Self::BusyLimit { .. } => Class::BusyLimit,
-            Self::NoEndpoint { .. } => Class::NoEndpoint,
+            Self::NoEndpoint { .. } | Self::NoMember => Class::NoEndpoint,
             Self::ReplyTimeout { .. } => Class::ReplyTimeout,
             Self::Committed(cause) => cause.class(),
             Self::ContactDisabled
@@ -269,6 +272,7 @@ impl fmt::Display for Error {
                 write!(f, "status {status} is listed in fail_on_status{kind}")
             }
             Self::BusyLimit { limit } => write!(f, "busy_limit {limit} is reached"),
+            Self::NoMember => f.write_str("no member of the balancer is usable"),
             Self::NoEndpoint { size, waited_ms } => {
                 write!(f, "none of the {size} connections of the pool became free within {waited_ms} ms")
             }

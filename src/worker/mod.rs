@@ -10,6 +10,7 @@ pub mod ajp;
 pub mod body;
 pub mod connection;
 pub mod error;
+pub mod lb;
 pub mod pool;
 pub mod shared;
 pub mod socket;
@@ -50,6 +51,13 @@ pub trait Downstream {
     /// Forgets the batch instead of passing it on: the response failed while an error page can still replace it. The bytes
     /// given to `body` since the last `pass` must not be looked at again.
     fn discard(&mut self);
+    /// Passes the last batch on and ends the response.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the client is gone.
+    fn finish(&mut self) -> Result<(), ClientError>;
+    /// Value of a Set-Cookie header to add behind the container's headers when the response starts; replaces an earlier one.
+    fn queue_header(&mut self, set_cookie: Option<&[u8]>);
     /// Whether any response byte may have left httpd (an error page can no longer replace the response).
     fn committed(&self) -> bool;
 }

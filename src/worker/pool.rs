@@ -196,15 +196,22 @@ impl Drop for Lease<'_> {
 )]
 mod tests {
     use super::*;
+    use crate::config::AjpSettings;
+    use crate::worker::AjpShared;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
-    use std::sync::Arc;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn connection(name: &str, generation: u32) -> Connection {
         let (ours, _) = UnixStream::pair().unwrap();
-        Connection::new(OwnedFd::from(ours).into(), name.into(), generation, 8192, Arc::default())
+        Connection::new(
+            OwnedFd::from(ours).into(),
+            name.into(),
+            generation,
+            8192,
+            &AjpShared::alone(AjpSettings::default()).unwrap(),
+        )
     }
 
     fn fill(pool: &Pool, names: &[&str], now: Instant) {

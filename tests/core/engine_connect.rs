@@ -48,7 +48,7 @@ fn port_zero_set_at_run_time_stops_even_pooled_connections() {
     });
     let engine = Engine::new(tomcat.port());
     engine.get().served();
-    engine.worker.shared().update(|settings| settings.port = 0);
+    engine.worker.shared().update(|settings| settings.port = 0).unwrap();
     assert_eq!(engine.get().failed(), (503, 0, 2));
     engine.maintain(Instant::now());
     assert_eq!(tomcat.finish(), 1);

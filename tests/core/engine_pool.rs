@@ -259,6 +259,12 @@ impl mod_jk::worker::Downstream for Waiting<'_> {
     fn pass(&mut self, flush: bool) -> Result<(), mod_jk::worker::ClientError> {
         self.client.pass(flush)
     }
+    fn finish(&mut self) -> Result<(), mod_jk::worker::ClientError> {
+        Ok(())
+    }
+
+    fn queue_header(&mut self, _: Option<&[u8]>) {}
+
     fn discard(&mut self) {
         self.client.discard();
     }
@@ -334,7 +340,7 @@ fn address_change_moves_the_next_request_and_closes_the_old_connection() {
     let engine = Engine::new(old.port());
     assert_eq!(engine.get().client.body, b"old");
     let port = new.port();
-    engine.worker.shared().update(|settings| settings.port = port);
+    engine.worker.shared().update(|settings| settings.port = port).unwrap();
     assert_eq!(engine.get().client.body, b"new");
     assert_eq!(engine.get().client.body, b"new", "the new connection is reused");
     assert_eq!((old.finish(), new.finish()), (1, 2));
@@ -357,7 +363,7 @@ fn address_change_during_a_request_closes_its_connection_afterwards() {
         let active = scope.spawn(|| engine.get().client.body);
         seen.recv().unwrap();
         let port = new.port();
-        engine.worker.shared().update(|settings| settings.port = port);
+        engine.worker.shared().update(|settings| settings.port = port).unwrap();
         go.send(()).unwrap();
         assert_eq!(active.join().unwrap(), b"old", "it finishes");
     });
@@ -376,7 +382,7 @@ fn larger_max_packet_size_set_at_run_time_holds_for_pooled_connections() {
     });
     let engine = Engine::new(tomcat.port());
     engine.get().served();
-    engine.worker.shared().update(|settings| settings.max_packet_size = 65_536);
+    engine.worker.shared().update(|settings| settings.max_packet_size = 65_536).unwrap();
     assert_eq!(engine.get().client.body, expected);
     tomcat.finish();
 }

@@ -319,6 +319,7 @@ fn client_that_goes_away_closes_the_connection_and_blames_nobody_else() {
         peer.expect_forward_request();
         peer.headers(200);
         peer.chunk(b"lots");
+        peer.chunk(b"");
         peer.expect_end();
     });
     let engine = Engine::new(tomcat.port());

@@ -1,4 +1,4 @@
-//! The text of a mount file, statement by statement of the reference (apache-side.md §3.3, §3.6, §3.8).
+//! The text of a mount file, statement by statement of the reference (apache-side.md section 3.3, section 3.6, section 3.8).
 //!
 //! Not here: what the rules then match (`uri_map_match`). The surprising thing: whatever is wrong with a line, the others
 //! are read.

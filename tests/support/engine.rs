@@ -55,7 +55,7 @@ impl Engine {
         config.settings.port = port;
         config.settings.retry_interval_ms = 0;
         change(&mut config);
-        let shared = Arc::new(AjpShared::new(config.settings.clone()));
+        let shared = Arc::new(AjpShared::alone(config.settings.clone()).unwrap());
         let lines = Arc::<Lines>::default();
         let logger = Logger::new(Level::Trace, Stamp::local(b""), Arc::clone(&lines) as Arc<dyn Sink>);
         Self { worker: AjpWorker::new(config, shared), logger, lines }
@@ -212,9 +212,15 @@ impl Downstream for Client {
         }
         self.passes.push((self.batch.len(), flush));
         self.body.append(&mut self.batch);
-        self.committed |= flush;
+        self.committed = true;
         Ok(())
     }
+
+    fn finish(&mut self) -> Result<(), ClientError> {
+        self.pass(false)
+    }
+
+    fn queue_header(&mut self, _: Option<&[u8]>) {}
 
     fn discard(&mut self) {
         self.discarded += 1;

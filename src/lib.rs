@@ -27,11 +27,13 @@
 //! - Unsafe code is in `apache/` (httpd's structures) and `shm/` (the shared mapping), nowhere else.
 
 pub mod ajp;
+mod apache;
 pub mod balancer;
 pub mod config;
 pub mod log;
 pub mod properties;
 pub mod request_log;
+pub mod runtime;
 pub mod shm;
 pub mod uri_map;
 pub mod worker;

@@ -1,18 +1,73 @@
-//! Tests that need no httpd, in one binary. What belongs to one file is tested at the bottom of that file instead. The
-//! folder is named like this file, so each module must be listed here to run.
+//! Everything that is tested without httpd, in one binary. What belongs to one file is tested at the bottom of that file
+//! instead; each module must be listed here to run.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::missing_panics_doc,
     reason = "a test may panic"
 )]
 
-mod core {
-    mod ajp_properties;
-    mod uri_map_advice;
-    mod uri_map_file;
-    mod uri_map_fuzz;
-    mod uri_map_match;
-}
+#[path = "support/engine.rs"]
+mod engine;
+#[path = "support/tomcat.rs"]
+mod tomcat;
+
+#[path = "core/ajp_properties.rs"]
+mod ajp_properties;
+#[path = "core/balancer_lab.rs"]
+mod balancer_lab;
+#[path = "core/balancer_model.rs"]
+mod balancer_model;
+#[path = "core/balancer_properties.rs"]
+mod balancer_properties;
+#[path = "core/balancer_request_loop.rs"]
+mod balancer_request_loop;
+#[path = "core/balancer_sessions.rs"]
+mod balancer_sessions;
+#[path = "core/balancer_shares.rs"]
+mod balancer_shares;
+#[path = "core/config_advice.rs"]
+mod config_advice;
+#[path = "core/config_attributes.rs"]
+mod config_attributes;
+#[path = "core/config_build.rs"]
+mod config_build;
+#[path = "core/config_reading.rs"]
+mod config_reading;
+#[path = "core/config_samples.rs"]
+mod config_samples;
+#[path = "core/config_toml.rs"]
+mod config_toml;
+#[path = "core/engine_connect.rs"]
+mod engine_connect;
+#[path = "core/engine_pool.rs"]
+mod engine_pool;
+#[path = "core/engine_reply.rs"]
+mod engine_reply;
+#[path = "core/engine_request_body.rs"]
+mod engine_request_body;
+#[path = "core/engine_response.rs"]
+mod engine_response;
+#[path = "core/properties_grammar.rs"]
+mod properties_grammar;
+#[path = "core/properties_limits.rs"]
+mod properties_limits;
+#[path = "core/properties_reference.rs"]
+mod properties_reference;
+#[path = "core/shm_file.rs"]
+mod shm_file;
+#[path = "core/shm_fork.rs"]
+mod shm_fork;
+#[path = "core/shm_processes.rs"]
+mod shm_processes;
+#[path = "core/uri_map_advice.rs"]
+mod uri_map_advice;
+#[path = "core/uri_map_file.rs"]
+mod uri_map_file;
+#[path = "core/uri_map_fuzz.rs"]
+mod uri_map_fuzz;
+#[path = "core/uri_map_match.rs"]
+mod uri_map_match;

@@ -270,6 +270,13 @@ mod tests {
     }
 
     #[test]
+    fn common_multiple_is_exact_up_to_its_limit_and_rounds_beyond() {
+        assert_eq!(multipliers(&[65_536, 1 << 31, 1]), [65_536 >> 1, 1, 1 << 31]);
+        assert_eq!(multipliers(&[65_536, 65_537]), [65_536, 65_535]);
+        assert_eq!(multipliers(&[u32::MAX, 2_500_000_000]), [1, 2]);
+    }
+
+    #[test]
     fn multiplier_is_never_zero() {
         assert_eq!(multipliers(&[u32::MAX, u32::MAX - 1]), [1, 1]);
         assert_eq!(CommonMultiple::of([1]).multiplier(u32::MAX), 1);

@@ -199,6 +199,7 @@ mod tests {
             ("XJSESSIONID=no.w1; JSESSIONID=abc.w2", "abc.w2"),
             ("JSESSIONIDX=no.w1; JSESSIONID=abc.w2", "abc.w2"),
             ("JSESSIONID; JSESSIONID=abc.w2", "abc.w2"),
+            ("JSESSIONID=x JSESSIONID=abc.w2", "x JSESSIONID=abc.w2"),
         ] {
             assert_eq!(from_cookies(&[header]), found(id), "{header}");
         }

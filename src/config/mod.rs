@@ -1,13 +1,55 @@
-//! Typed worker configuration: properties in, [`Config`] or diagnostics with file and line out. Pure.
+//! Typed worker configuration: properties in, [`Config`] and diagnostics with file and line out. Pure.
 //!
 //! Not here: files and directives (`apache`), shared copies of the editable settings (`shm`). The surprising thing: what the
 //! status page may change is grouped in the `*Settings` structs, because those live in shared memory at run time and the
 //! values here are only the start.
+//!
+//! ```
+//! use mod_jk::config::{self, Defaults};
+//! use mod_jk::properties::Properties;
+//!
+//! let mut findings = Vec::new();
+//! let mut properties = Properties::new();
+//! properties.read(b"worker.list=w1\nworker.w1.port=80a", "workers.properties", &mut findings);
+//! let (_, more) = config::build(&properties, &Defaults::default());
+//! findings.extend(more);
+//! let error = findings.iter().find(|finding| finding.severity == mod_jk::properties::Severity::Error).unwrap();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "workers.properties:2: worker.w1.port must be a number from 1 to 65535, found \"80a\""
+//! );
+//! ```
+
+pub mod advice;
+pub mod attributes;
+mod build;
+mod origin;
+pub mod rating;
+mod reader;
+pub mod toml;
+pub mod value;
 
 use crate::balancer::{Activation, Lock, Method};
+use crate::properties::Properties;
+
+pub use build::build;
+pub use origin::{Origins, SettingOrigin};
+
+/// What the server knows and the workers file does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Threads that serve requests in one child process: the default of `connection_pool_size`.
+    pub threads_per_child: u32,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { threads_per_child: 1 }
+    }
+}
 
 /// Everything the workers file and the JkWorkerProperty lines say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// Workers of `worker.list`, in its order (repeats removed, noted by a warning).
     pub list: Vec<WorkerConfig>,
@@ -17,10 +59,22 @@ pub struct Config {
     pub maintain_s: u32,
     /// URI rules from `worker.<name>.mount`, in order: worker name and pattern.
     pub mounts: Vec<(String, String)>,
+    /// What `cmd=dump` of the status page shows: all entries in order, without secrets.
+    pub properties_dump: Vec<(String, String)>,
+    /// Where each setting comes from; ask [`Config::origin_of`].
+    pub origins: Origins,
+}
+
+impl Config {
+    /// Where a worker has this attribute from.
+    #[must_use]
+    pub fn origin_of(&self, worker: &str, attribute: &str) -> SettingOrigin {
+        self.origins.of(worker, attribute)
+    }
 }
 
 /// One name of `worker.list`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerConfig {
     /// `type=ajp13`: index into [`Config::ajp`].
     Ajp(usize),
@@ -30,8 +84,8 @@ pub enum WorkerConfig {
     Status(StatusConfig),
 }
 
-/// One AJP worker (reference: ajp-side.md §5). Times of 0 mean "off" as in C, unless said otherwise.
-#[derive(Clone, Debug, Default)]
+/// One AJP worker (reference: ajp-side.md section 5). Times of 0 mean "off" as in C, unless said otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AjpConfig {
     /// Name, at most 63 bytes.
     pub name: String,
@@ -88,7 +142,7 @@ pub struct AjpSettings {
     pub retries: u32,
     /// Pause between tries.
     pub retry_interval_ms: u32,
-    /// `recovery_options`; `None` = not set, which means DEVIATIONS §2 and not 0.
+    /// `recovery_options`; `None` = not set, which means DEVIATIONS section 2 and not 0.
     pub recovery_options: Option<u32>,
     /// Concurrent requests over all children; 0 = no limit.
     pub busy_limit: u32,
@@ -116,7 +170,7 @@ impl Default for AjpSettings {
     }
 }
 
-/// `ping_mode`: when connections are probed (reference: ajp-side.md §4). The derived timeouts are in [`AjpSettings`].
+/// `ping_mode`: when connections are probed (reference: ajp-side.md section 4). The derived timeouts are in [`AjpSettings`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PingMode {
     /// `C`: after connect.
@@ -127,8 +181,8 @@ pub struct PingMode {
     pub interval: bool,
 }
 
-/// One load balancer (reference: lb-shm-status.md §2.1).
-#[derive(Clone, Debug, Default)]
+/// One load balancer (reference: lb-shm-status.md section 2.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LbConfig {
     /// Name, at most 63 bytes.
     pub name: String,
@@ -146,6 +200,48 @@ pub struct LbConfig {
     pub set_session_cookie: bool,
     /// PATH of that cookie; empty = none.
     pub session_cookie_path: String,
+    /// What C mod_jk does not have.
+    pub extras: LbExtras,
+}
+
+/// Settings `jkx.worker.<lb>.*`, or `jkx.*` for all balancers (DEVIATIONS section 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LbExtras {
+    /// Members are probed in the background.
+    pub health: bool,
+    /// Time between two probes of a member, at least 1.
+    pub health_interval_s: u32,
+    /// Longest wait for the answer, at least 1.
+    pub health_timeout_ms: u32,
+    /// Answers in a row that bring a member back, at least 1.
+    pub health_rise: u32,
+    /// Failures in a row that take a member out, at least 1.
+    pub health_fall: u32,
+    /// A method that replaces [`LbSettings::method`].
+    pub method: Option<ExtraMethod>,
+    /// Time over which a recovered member gets its share back; 0 = at once.
+    pub slow_start_s: u32,
+}
+
+/// Balancing methods C mod_jk does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtraMethod {
+    /// `latency`: members that answer faster get more.
+    Latency,
+}
+
+impl Default for LbExtras {
+    fn default() -> Self {
+        Self {
+            health: true,
+            health_interval_s: 10,
+            health_timeout_ms: 2_000,
+            health_rise: 2,
+            health_fall: 3,
+            method: None,
+            slow_start_s: 0,
+        }
+    }
 }
 
 /// The part of a load balancer that lives in shared memory.
@@ -188,7 +284,7 @@ impl Default for LbSettings {
 }
 
 /// One member of a load balancer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberConfig {
     /// Index into [`Config::ajp`].
     pub ajp: usize,
@@ -213,8 +309,8 @@ pub struct MemberSettings {
     pub lb_factor: u32,
 }
 
-/// One status worker (reference: lb-shm-status.md §4.1).
-#[derive(Clone, Debug, Default)]
+/// One status worker (reference: lb-shm-status.md section 4.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusConfig {
     /// Name, at most 63 bytes.
     pub name: String,
@@ -238,4 +334,22 @@ pub struct StatusConfig {
     pub good: Vec<String>,
     /// `bad` ratings as written.
     pub bad: Vec<String>,
+}
+
+/// For the fuzzer: any bytes as a workers file, all the way to the configuration, its advice and its TOML form.
+pub fn fuzz_properties(text: &[u8]) {
+    let mut diagnostics = Vec::new();
+    let mut properties = Properties::new();
+    properties.read(text, "fuzz", &mut diagnostics);
+    let _ = build(&properties, &Defaults::default());
+    if let Ok(converted) = toml::convert_properties_to_toml(text) {
+        fuzz_toml(converted.as_bytes());
+    }
+}
+
+/// For the fuzzer: any bytes as workers.toml, all the way to the configuration and its advice.
+pub fn fuzz_toml(text: &[u8]) {
+    let mut properties = Properties::new();
+    toml::read(&mut properties, text, "fuzz", &mut Vec::new());
+    let _ = build(&properties, &Defaults::default());
 }

@@ -1,1 +1,316 @@
 //! What all children share (unsafe place 2 of 2): typed slots in one mapping, atomics only.
+//!
+//! Not here: policy (`balancer`), and who may change what (`status`). The surprising thing: nobody ever attaches. The parent
+//! creates the [`Region`] before it forks, children inherit the mapping together with the plan that says what lies where, and
+//! a file of an earlier life is replaced without a look at its contents.
+//!
+//! Rules of this folder, on which its SAFETY comments rely:
+//!
+//! 1. Everything in the mapping is atomics (and the mutex, behind `lock::LockCell`): `&Slot` may be shared with other threads
+//!    and processes that write. There is no `&mut` and no `&[u8]` into it.
+//! 2. Any bytes are a valid slot; what is read is made legal as it is read (`cell.rs`).
+//! 3. The mapping lives as long as its [`Region`], and all references into it borrow from that.
+//! 4. Offsets come from `plan::Layout`, which is this process's own memory, and are checked against the length all the same.
+
+#![allow(
+    unsafe_code,
+    reason = "typed access to the mapping, and the process-shared robust mutex, which std does not offer"
+)]
+
+mod adopt;
+mod cell;
+mod children;
+mod error;
+mod file;
+mod header;
+mod histogram;
+mod lock;
+mod member;
+mod plan;
+mod sequence;
+mod slot;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+pub use cell::{Counter, StateCell, TEXT_MAX, Text, route_hash};
+pub use children::{Busy, Child, Connected};
+pub use error::ShmError;
+pub use histogram::{BUCKETS, Histogram};
+pub use member::{MemberSlot, MemberText};
+pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
+pub use slot::{Address, AjpNumbers, AjpSlot, LbSlot};
+pub use writer::Writer;
+
+use crate::balancer::MemberView;
+use children::ChildEntry;
+use file::FileName;
+use header::{Header, MAGIC, VERSION};
+use plan::{Layout, Part};
+
+/// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md section 3.2).
+const MIN_REQUESTED_SIZE: u64 = 74_112;
+
+/// The shared memory of one configuration. Shared by `Arc` within a process, by fork between processes.
+#[derive(Debug)]
+pub struct Region {
+    memory: MmapRaw,
+    layout: Layout,
+    plan: Plan,
+    /// Removes the file when dropped by the process that created it.
+    name: Option<FileName>,
+    replaced: Option<&'static str>,
+}
+
+impl Region {
+    /// Creates the file `<path>.<pid>`, mode 0600 whatever the umask, reserves and maps it, and fills it according to `plan`.
+    ///
+    /// `size_request_kib` is the value of JkShmSize. It can only add room: the size is worked out from the plan, and an explicit
+    /// value gives at least 74112 bytes, as in C mod_jk.
+    ///
+    /// # Errors
+    /// Each says which file, what the system answered and what to check; no file is left behind.
+    pub fn create(path: &Path, size_request_kib: Option<u64>, plan: &Plan) -> Result<Self, ShmError> {
+        let layout = Layout::new(plan);
+        let requested = size_request_kib.map_or(0, |kib| kib.saturating_mul(1_024).max(MIN_REQUESTED_SIZE));
+        let size = requested.max(layout.size as u64);
+        let created = file::create(with_pid(path), size)?;
+        let region = Self::build(&created.file, size, layout, plan, &created.name.path)?;
+        Ok(Self { name: Some(created.name), replaced: created.replaced, ..region })
+    }
+
+    /// The same without a name in any file system; shared with children over fork like the real one. For tests and tools.
+    ///
+    /// # Errors
+    /// [`ShmError::Map`] when there is no memory.
+    pub fn anonymous(plan: &Plan) -> Result<Self, ShmError> {
+        let layout = Layout::new(plan);
+        let size = layout.size as u64;
+        let path = Path::new("(memory without a file)");
+        let map_error = |source| ShmError::Map { path: path.to_owned(), size, source };
+        let file = rustix::fs::memfd_create(c"mod_jk", rustix::fs::MemfdFlags::CLOEXEC)
+            .map(File::from)
+            .map_err(|error| map_error(error.into()))?;
+        file.set_len(size).map_err(map_error)?;
+        Self::build(&file, size, layout, plan, path)
+    }
+
+    /// The real name of the file, with the pid; `None` without a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.name.as_ref().map(|name| name.path.as_path())
+    }
+
+    /// What had the name of the file and was removed ("a file", "a symbolic link"); worth one line in the log.
+    #[must_use]
+    pub fn replaced(&self) -> Option<&'static str> {
+        self.replaced
+    }
+
+    /// Bytes mapped.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// What the region was made for: indexes by name, members of load balancers.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Slot of an AJP worker, by its index in the plan.
+    #[inline]
+    #[must_use]
+    pub fn ajp(&self, index: usize) -> Option<&AjpSlot> {
+        self.ajp_slots().get(index)
+    }
+
+    /// Slot of an AJP worker, by name.
+    #[must_use]
+    pub fn ajp_named(&self, name: &str) -> Option<&AjpSlot> {
+        self.ajp(self.plan.ajp_index(name)?)
+    }
+
+    /// Slot of a load balancer, by its index in the plan.
+    #[inline]
+    #[must_use]
+    pub fn lb(&self, index: usize) -> Option<&LbSlot> {
+        self.lb_slots().get(index)
+    }
+
+    /// Slot of a load balancer, by name.
+    #[must_use]
+    pub fn lb_named(&self, name: &str) -> Option<&LbSlot> {
+        self.lb(self.plan.lb_index(name)?)
+    }
+
+    /// Slot of a member, by its index ([`Plan::members_of`], [`Plan::member_index`]).
+    #[inline]
+    #[must_use]
+    pub fn member(&self, index: usize) -> Option<&MemberSlot> {
+        self.member_slots().get(index)
+    }
+
+    /// A member as the policy sees it, with the busy count of its AJP worker.
+    #[inline]
+    #[must_use]
+    pub fn view(&self, member: usize) -> Option<MemberView> {
+        let ajp = self.plan.ajp_of(member)?;
+        Some(self.member(member)?.view(self.ajp_busy(ajp)))
+    }
+
+    /// Whether this caller is the one who does the global maintenance now: at most one per `interval_s` over all children.
+    /// `now_s` is seconds since 1970; an interval of 0 means never.
+    ///
+    /// Race: two callers may both find it due; one exchange wins. A clock that was set back by more than the interval makes it
+    /// due at once instead of pausing it until the old time comes again.
+    #[must_use]
+    pub fn claim_maintenance(&self, now_s: u64, interval_s: u64) -> bool {
+        let clock = &self.header().maintained;
+        let last = clock.get();
+        interval_s > 0 && now_s.abs_diff(last) >= interval_s && clock.replace(last, now_s)
+    }
+
+    /// Last claimed maintenance, or the start; seconds since 1970. The status page shows the time to the next one.
+    #[must_use]
+    pub fn last_maintenance(&self) -> u64 {
+        self.header().maintained.get()
+    }
+
+    /// `file` is `size` bytes of zeros that nobody else has.
+    fn build(file: &File, size: u64, layout: Layout, plan: &Plan, path: &Path) -> Result<Self, ShmError> {
+        let map_error = |source| ShmError::Map { path: path.to_owned(), size, source };
+        let length = usize::try_from(size).map_err(|_| map_error(std::io::ErrorKind::OutOfMemory.into()))?;
+        let memory = MmapOptions::new().len(length).map_raw(file).map_err(map_error)?;
+        let region = Self { memory, layout, plan: plan.clone(), name: None, replaced: None };
+        region.header().lock.initialise().map_err(ShmError::Lock)?;
+        region.write_header();
+        region.fill()?;
+        Ok(region)
+    }
+
+    fn write_header(&self) {
+        let header = self.header();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        header.version.store(VERSION, Ordering::Relaxed);
+        header.header_bytes.store(count(size_of::<Header>()), Ordering::Relaxed);
+        header.size.store(self.memory.len() as u64, Ordering::Relaxed);
+        header.ajp.store(count(self.layout.ajp.count), Ordering::Relaxed);
+        header.lbs.store(count(self.layout.lbs.count), Ordering::Relaxed);
+        header.members.store(count(self.layout.members.count), Ordering::Relaxed);
+        header.children.store(count(self.layout.children.count), Ordering::Relaxed);
+        header.created.store(self.plan.now_s, Ordering::Relaxed);
+        header.maintained.set(self.plan.now_s);
+        header.magic.store(u64::from_ne_bytes(MAGIC), Ordering::Release);
+    }
+
+    /// Puts the configuration into the slots. Nobody else sees the region yet, so no lock is needed.
+    fn fill(&self) -> Result<(), ShmError> {
+        let plan = &self.plan;
+        for (slot, (name, settings)) in self.ajp_slots().iter().zip(&plan.ajp) {
+            slot.occupy(&planned_name(name)?, plan.now_s);
+            slot.store(settings)?;
+        }
+        for (slot, lb) in self.lb_slots().iter().zip(&plan.lbs) {
+            slot.occupy(&planned_name(&lb.name)?, plan.now_s);
+            slot.store(&lb.settings);
+        }
+        for (slot, member) in self.member_slots().iter().zip(&plan.members) {
+            if let Some(member) = member {
+                slot.occupy(&planned_name(&member.name)?);
+                slot.store(&member.settings)?;
+            }
+        }
+        (0..plan.lbs.len()).for_each(|lb| self.update_multipliers(lb));
+        Ok(())
+    }
+
+    #[inline]
+    fn ajp_slots(&self) -> &[AjpSlot] {
+        self.part(self.layout.ajp)
+    }
+
+    #[inline]
+    fn lb_slots(&self) -> &[LbSlot] {
+        self.part(self.layout.lbs)
+    }
+
+    #[inline]
+    fn member_slots(&self) -> &[MemberSlot] {
+        self.part(self.layout.members)
+    }
+
+    fn entries(&self) -> &[ChildEntry] {
+        self.part(self.layout.children)
+    }
+
+    /// In-flight cells of one row; the last is that of all children without an entry.
+    #[inline]
+    fn row(&self, row: usize) -> &[AtomicU16] {
+        self.part(Part { offset: self.layout.cells + row * self.layout.row_bytes, count: self.layout.row_cells })
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: `build` mapped at least Layout::size bytes, which begin with the header; the address is that of a page, so it
+        // is aligned; rules 1 to 3 of this folder.
+        unsafe { &*self.memory.as_mut_ptr().cast::<Header>() }
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    #[inline]
+    fn part<T: Shared>(&self, part: Part) -> &[T] {
+        let fits = part
+            .count
+            .checked_mul(size_of::<T>())
+            .and_then(|bytes| bytes.checked_add(part.offset))
+            .is_some_and(|end| end <= self.memory.len());
+        if !fits || !part.offset.is_multiple_of(align_of::<T>()) {
+            return &[];
+        }
+        let first = self.memory.as_mut_ptr().wrapping_add(part.offset).cast::<T>();
+        // SAFETY: all of `count` items lie in the mapping and are aligned, as just checked; `Shared` says that any bytes are a
+        // valid `T` that others may write; the mapping outlives `self` (rule 3).
+        unsafe { std::slice::from_raw_parts(first, part.count) }
+    }
+}
+
+/// What may lie in the mapping.
+///
+/// # Safety
+/// Implement it only for types that
+/// - are `repr(C)` or primitive and consist of atomics alone, so that writes by others are no data race, and
+/// - are valid whatever their bytes are.
+unsafe trait Shared {}
+
+// SAFETY: one atomic.
+unsafe impl Shared for AtomicU16 {}
+// SAFETY: repr(C); Counter, StateCell, Word, Sequence, TextCell are transparent over atomics, Histogram is an array of Counter.
+unsafe impl Shared for AjpSlot {}
+// SAFETY: repr(C), of the same parts as AjpSlot.
+unsafe impl Shared for LbSlot {}
+// SAFETY: repr(C), of the same parts as AjpSlot.
+unsafe impl Shared for MemberSlot {}
+// SAFETY: repr(C), four atomics and an array of atomics.
+unsafe impl Shared for ChildEntry {}
+
+/// `<path>.<pid>`, as C mod_jk names it.
+fn with_pid(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    PathBuf::from(name)
+}
+
+fn planned_name(name: &str) -> Result<Text, ShmError> {
+    Text::new(name).ok_or_else(|| ShmError::TextTooLong { what: "name", text: name.to_owned() })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

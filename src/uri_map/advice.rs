@@ -39,7 +39,7 @@ const MAX_COMPARISONS: usize = 1_000_000;
 
 impl UriMap {
     /// Rules against workers: unknown workers (requests for them get 500), unknown members, and settings that a worker of
-    /// that kind ignores. Exclusions and disabled rules are not judged (reference: apache-side.md §3.6).
+    /// that kind ignores. Exclusions and disabled rules are not judged (reference: apache-side.md section 3.6).
     pub fn check_workers(&self, known: &[KnownWorker<'_>]) -> Vec<Diagnostic> {
         let by_name: HashMap<&[u8], &KnownWorker<'_>> = known.iter().map(|w| (w.name.as_bytes(), w)).collect();
         let mut findings = Vec::new();

@@ -53,7 +53,7 @@ fn assert_same_answer(map: &UriMap, uri: &[u8]) {
     assert_eq!(map.lookup(uri), map.lookup_by_scan(uri), "{:?}", uri.escape_ascii().to_string());
 }
 
-/// Normalisation as it is defined: four passes, one after the other (reference: apache-side.md §3.2).
+/// Normalisation as it is defined: four passes, one after the other (reference: apache-side.md section 3.2).
 pub(super) fn normalize_in_four_passes(uri: &[u8]) -> Result<Vec<u8>, NormalizeError> {
     if uri == b"*" {
         return Ok(uri.to_vec());

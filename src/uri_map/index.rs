@@ -12,9 +12,11 @@
 //!                    tails: trie over the text after the last wildcard, read backwards
 //!                      node ".jsp"  bucket of the rules that end so
 //!                        segments: trie over one whole segment that every match must have
+//!                        fragments: trie over a text that every match must have somewhere
 //! ```
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use super::rule::Rule;
@@ -68,13 +70,29 @@ enum Group {
 }
 
 /// Patterns with the same head and tail, in ascending rank.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bucket {
     all: Box<[Wild]>,
-    /// Those without a whole segment, when there are segments at all.
+    /// `None` when a plain scan is as good.
+    parts: Option<Box<Parts>>,
+}
+
+/// The patterns of a large bucket, each in one of three places.
+#[derive(Debug)]
+struct Parts {
+    /// By a segment that stands whole between two slashes of the pattern.
+    segments: Keyed,
+    /// By a text that has no wildcard, when there is no whole segment.
+    fragments: Keyed,
+    /// Only wildcards between head and tail.
     rest: Box<[Wild]>,
-    segments: Option<Trie<Span, false>>,
-    by_segment: Box<[Wild]>,
+}
+
+/// Patterns by a text that must be in every URI they match, in ascending rank under each text.
+#[derive(Debug, Default)]
+struct Keyed {
+    texts: Trie<Span, false>,
+    wilds: Box<[Wild]>,
 }
 
 impl Index {
@@ -190,58 +208,97 @@ impl Group {
 impl Bucket {
     fn build(rules: &[Rule], wilds: Vec<Wild>) -> Self {
         let all: Box<[Wild]> = wilds.into();
-        let mut rest = Vec::new();
-        let mut by_key: BTreeMap<&[u8], Vec<Wild>> = BTreeMap::new();
-        if all.len() > FEW {
-            for wild in &all {
-                let middle =
-                    rules.get(wild.rank as usize).map(|rule| wild.middle.of(&rule.pattern)).unwrap_or_default();
-                match longest_segment(middle) {
-                    Some(segment) => by_key.entry(segment).or_default().push(*wild),
-                    None => rest.push(*wild),
-                }
+        if all.len() <= FEW {
+            return Self { all, parts: None };
+        }
+        let middle_of =
+            |wild: &Wild| rules.get(wild.rank as usize).map(|rule| wild.middle.of(&rule.pattern)).unwrap_or_default();
+        let (mut by_segment, mut by_fragment, mut rest) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let segment_uses = count(all.iter().flat_map(|wild| segments(middle_of(wild))));
+        let fragment_uses = count(all.iter().flat_map(|wild| fragments(middle_of(wild))));
+        for wild in &all {
+            let middle = middle_of(wild);
+            if let Some(segment) = rarest(segments(middle), &segment_uses) {
+                by_segment.entry(segment).or_insert_with(Vec::new).push(*wild);
+            } else if let Some(fragment) = rarest(fragments(middle), &fragment_uses) {
+                by_fragment.entry(fragment).or_insert_with(Vec::new).push(*wild);
+            } else {
+                rest.push(*wild);
             }
         }
-        if by_key.is_empty() {
-            return Self { all, rest: Box::default(), segments: None, by_segment: Box::default() };
-        }
-        let mut by_segment: Vec<Wild> = Vec::new();
-        let mut keys = Vec::with_capacity(by_key.len());
-        for (segment, wilds) in by_key {
-            keys.push((segment.to_vec(), Span::new(by_segment.len(), wilds.len())));
-            by_segment.extend(wilds);
-        }
-        Self { all, rest: rest.into(), segments: Some(Trie::build(&keys)), by_segment: by_segment.into() }
+        let (segments, fragments) = (Keyed::build(by_segment), Keyed::build(by_fragment));
+        Self { all, parts: Some(Box::new(Parts { segments, fragments, rest: rest.into() })) }
     }
 
     fn find(&self, rules: &[Rule], uri: &[u8], rest: &[u8], best: &mut u32) {
-        let scan = |wilds: &[Wild], best: &mut u32| {
+        let mut scan = |wilds: &[Wild]| {
             let hit = wilds.iter().take_while(|wild| wild.rank < *best).find(|wild| wild.matches(rules, uri, rest));
             if let Some(wild) = hit {
                 *best = wild.rank;
             }
         };
-        let Some(segments) = &self.segments else { return scan(&self.all, best) };
-        scan(&self.rest, best);
-        // A URI may repeat a segment that many rules share: never do more than the plain scan would.
+        let Some(parts) = &self.parts else { return scan(&self.all) };
+        scan(&parts.rest);
+        // A URI may repeat a text that many rules share: never do more than the plain scan would.
         let mut budget = self.all.len();
-        let exhausted = rest.split(|byte| *byte == b'/').try_for_each(|segment| {
-            let mut wilds: &[Wild] = &[];
-            segments.walk(segment, |span, left| {
-                if left.is_empty() {
-                    wilds = span.of(&self.by_segment);
-                }
-            });
-            match budget.checked_sub(wilds.len()) {
-                Some(left) => budget = left,
-                None => return ControlFlow::Break(()),
+        let mut scan_within_budget = |wilds: &[Wild]| match budget.checked_sub(wilds.len()) {
+            Some(left) => {
+                budget = left;
+                scan(wilds);
+                ControlFlow::Continue(())
             }
-            scan(wilds, best);
-            ControlFlow::Continue(())
-        });
-        if exhausted.is_break() {
-            scan(&self.all, best);
+            None => ControlFlow::Break(()),
+        };
+        let in_segments = |scan: &mut dyn FnMut(&[Wild]) -> ControlFlow<()>| {
+            rest.split(|byte| *byte == b'/').try_for_each(|segment| scan(parts.segments.whole(segment)))
+        };
+        let in_fragments = |scan: &mut dyn FnMut(&[Wild]) -> ControlFlow<()>| {
+            (0..rest.len()).try_for_each(|start| parts.fragments.beginning(rest.get(start..).unwrap_or_default(), scan))
+        };
+        let mut done = ControlFlow::Continue(());
+        if !parts.segments.wilds.is_empty() {
+            done = in_segments(&mut scan_within_budget);
         }
+        if done.is_continue() && !parts.fragments.wilds.is_empty() {
+            done = in_fragments(&mut scan_within_budget);
+        }
+        if done.is_break() {
+            scan(&self.all);
+        }
+    }
+}
+
+impl Keyed {
+    fn build(by_text: BTreeMap<&[u8], Vec<Wild>>) -> Self {
+        let mut wilds = Vec::new();
+        let mut keys = Vec::with_capacity(by_text.len());
+        for (text, found) in by_text {
+            keys.push((text.to_vec(), Span::new(wilds.len(), found.len())));
+            wilds.extend(found);
+        }
+        Self { texts: Trie::build(&keys), wilds: wilds.into() }
+    }
+
+    /// What is kept under exactly this text.
+    fn whole(&self, text: &[u8]) -> &[Wild] {
+        let mut found = Span::default();
+        self.texts.walk(text, |span, left| {
+            if left.is_empty() {
+                found = span;
+            }
+        });
+        found.of(&self.wilds)
+    }
+
+    /// What is kept under each text that `text` begins with.
+    fn beginning(&self, text: &[u8], visit: &mut dyn FnMut(&[Wild]) -> ControlFlow<()>) -> ControlFlow<()> {
+        let mut done = ControlFlow::Continue(());
+        self.texts.walk(text, |span, _| {
+            if span != Span::default() && done.is_continue() {
+                done = visit(span.of(&self.wilds));
+            }
+        });
+        done
     }
 }
 
@@ -257,14 +314,30 @@ fn split_tail(pattern: &[u8]) -> &[u8] {
     pattern.get(start..).unwrap_or_default()
 }
 
-/// The longest stretch between two slashes that is free of wildcards: it must be a segment of every URI that matches.
-fn longest_segment(middle: &[u8]) -> Option<&[u8]> {
+/// The stretches between two slashes that are free of wildcards: each is a segment of every URI that matches.
+fn segments(middle: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut segments = middle.split(|byte| *byte == b'/');
     segments.next();
     segments.next_back();
-    segments
-        .filter(|segment| !segment.is_empty() && !wildcard::is_wildcard(segment))
-        .max_by_key(|segment| segment.len())
+    segments.filter(|segment| !segment.is_empty() && !wildcard::is_wildcard(segment))
+}
+
+/// The stretches between two wildcards.
+fn fragments(middle: &[u8]) -> impl Iterator<Item = &[u8]> {
+    middle.split(|byte| matches!(byte, b'*' | b'?')).filter(|fragment| !fragment.is_empty())
+}
+
+fn count<'p>(texts: impl Iterator<Item = &'p [u8]>) -> HashMap<&'p [u8], usize> {
+    let mut uses = HashMap::new();
+    for text in texts {
+        *uses.entry(text).or_default() += 1;
+    }
+    uses
+}
+
+/// The text that the fewest patterns share; of several, the longest.
+fn rarest<'p>(texts: impl Iterator<Item = &'p [u8]>, uses: &HashMap<&[u8], usize>) -> Option<&'p [u8]> {
+    texts.min_by_key(|text| (uses.get(text).copied(), Reverse(text.len())))
 }
 
 #[cfg(test)]
@@ -281,6 +354,7 @@ mod tests {
             "(/[ab]{1,2}){0,2}/?\\*",
             "/([ab]/)?\\*(\\.[ab]{1,2})?",
             "/([ab]/)?\\*/[abc]{1,2}/[*?][ab]?",
+            "/[*?]([abc]{1,2}[*?]){1,3}",
             "/[ab*?/]{0,8}",
             "/[ab]?\\|/\\*",
         ]
@@ -387,6 +461,22 @@ mod tests {
         assert_eq!(matched(&map, "/a/s77/b").as_deref(), Some("/*/s77/*"));
         assert_eq!(matched(&map, "/a/s777/b"), None);
         assert_eq!(matched(&map, "/a/s77"), None);
+    }
+
+    #[test]
+    fn many_inner_texts_under_one_head_are_told_apart() {
+        let map = mounts((100..200).map(|n| format!("/*a?{n}*")));
+        assert_eq!(matched(&map, "/x/aa177b").as_deref(), Some("/*a?177*"));
+        assert_eq!(matched(&map, "/x/a177b"), None);
+    }
+
+    #[test]
+    fn rules_without_any_text_inside_are_found_among_many() {
+        let patterns = (0..20).map(|n| format!("/*/s{n}/*")).chain(["/*??*".to_owned(), "/?*".to_owned()]);
+        let map = mounts(patterns);
+        assert_eq!(matched(&map, "/ab").as_deref(), Some("/*??*"));
+        assert_eq!(matched(&map, "/a").as_deref(), Some("/?*"));
+        assert_eq!(matched(&map, "/"), None);
     }
 
     #[test]

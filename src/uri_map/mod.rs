@@ -2,7 +2,7 @@
 //!
 //! Not here: reading files and noticing that they changed (`apache`), and what a worker is (`config`). The surprising
 //! thing: an exclusion is looked at only after a rule was selected, and then nothing serves the URI, not even a rule of
-//! lower rank that names another worker (reference: apache-side.md §3.5).
+//! lower rank that names another worker (reference: apache-side.md section 3.5).
 //!
 //! ```text
 //! JkMount, JkUnMount   -> MountTable      -> RuleList \
@@ -33,7 +33,7 @@ use std::collections::HashMap;
 
 use index::{Index, NO_RANK};
 
-/// Longest URI that is looked up, bytes; longer ones are not mapped (CVE-2007-0774; reference: apache-side.md §3.7).
+/// Longest URI that is looked up, bytes; longer ones are not mapped (CVE-2007-0774; reference: apache-side.md section 3.7).
 pub const MAX_URI: usize = 4_095;
 
 /// Rules from the three sources, before they are put in order.
@@ -191,7 +191,7 @@ impl UriMap {
     }
 
     /// What the status page lists for a worker: the rules that name it or `*`, in match order, counted from 1
-    /// (reference: lb-shm-status.md §4.7, §4.8).
+    /// (reference: lb-shm-status.md section 4.7, section 4.8).
     pub fn rules_of<'m>(&'m self, worker: &'m [u8]) -> impl Iterator<Item = (usize, &'m Rule)> {
         let named = self.rules.iter().filter(move |rule| *rule.worker == *worker || *rule.worker == *b"*");
         (1..).zip(named)

@@ -2,7 +2,7 @@
 //!
 //! Not here: when the file is read again (`apache`). The surprising things: a `#` starts a comment anywhere in a line; keys
 //! that are no patterns can still serve as `$(variables)` further down; and a line longer than
-//! [`MAX_LINE`] bytes is cut there, its rest being a line of its own (reference: apache-side.md §3.8).
+//! [`MAX_LINE`] bytes is cut there, its rest being a line of its own (reference: apache-side.md section 3.8).
 
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::properties::{Diagnostic, Origin, Severity};
 /// Bytes of a line that are read at once, its end included.
 pub const MAX_LINE: usize = 8_191;
 
-/// `$(name)` in one value that are replaced; further ones stay as written (reference: lb-shm-status.md §1.3).
+/// `$(name)` in one value that are replaced; further ones stay as written (reference: lb-shm-status.md section 1.3).
 const MAX_REPLACEMENTS: usize = 21;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -1,7 +1,7 @@
 //! The JkMount and JkUnMount lines of one server, before they become rules.
 //!
 //! Not here: what a pattern means (`rule`). The surprising thing: a JkMount is keyed by its text, so `/dup` and `/dup|/z`
-//! live side by side although both mount `/dup` (reference: apache-side.md §1.1, §1.2).
+//! live side by side although both mount `/dup` (reference: apache-side.md section 1.1, section 1.2).
 
 use std::collections::hash_map::{Entry, HashMap};
 
@@ -28,7 +28,7 @@ struct Mount {
 
 impl Mount {
     /// A mount is its pattern; an exclusion is its pattern and its worker, so that exclusions of one pattern for several
-    /// workers all hold (DEVIATIONS §5; in C mod_jk the last one wins).
+    /// workers all hold (DEVIATIONS section 5; in C mod_jk the last one wins).
     fn key(&self) -> Vec<u8> {
         if self.exclusion {
             [b"!", self.pattern.as_slice(), b"\0", split_worker(&self.worker).0].concat()
@@ -49,7 +49,7 @@ impl MountTable {
         self.put(Mount { exclusion: true, pattern: pattern.into(), worker: worker.into(), origin });
     }
 
-    /// JkMountCopy: adds what the main server has under keys that are not used here (reference: apache-side.md §1.1).
+    /// JkMountCopy: adds what the main server has under keys that are not used here (reference: apache-side.md section 1.1).
     pub fn copy_missing(&mut self, main: &Self) {
         for mount in &main.entries {
             if !self.by_key.contains_key(&mount.key()) {

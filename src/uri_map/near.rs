@@ -1,7 +1,7 @@
 //! The name an admin probably meant, and how bytes of a configuration are shown in a message.
 //!
 //! Not here: any list of names. The surprising thing: names are bytes; workers may be called anything
-//! (reference: lb-shm-status.md §1.2).
+//! (reference: lb-shm-status.md section 1.2).
 
 /// Longest stretch of a configuration text that a message repeats.
 const SHOWN_CHARACTERS: usize = 120;

@@ -2,7 +2,7 @@
 //! JkAutoAlias. Security-relevant: mounts, exclusions and `<Location>` sections all see what comes out of here.
 //!
 //! Not here: percent decoding (httpd has done it, once) and matching (`UriMap`). The surprising thing: path parameters go
-//! first, so `/a/..;x/b` means `/b` (reference: apache-side.md §3.2).
+//! first, so `/a/..;x/b` means `/b` (reference: apache-side.md section 3.2).
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ pub enum NormalizeError {
     /// It neither begins with `/` nor is `*`. C mod_jk logs this as a warning.
     BadPath,
     /// A `..` segment would climb above the root. Any client can send that, so it is worth an info line only
-    /// (DEVIATIONS §5; C mod_jk: emerg).
+    /// (DEVIATIONS section 5; C mod_jk: emerg).
     Traversal,
 }
 
@@ -31,7 +31,7 @@ impl std::error::Error for NormalizeError {}
 ///
 /// The observable result is that of four passes in this order: drop `;...` in every segment, collapse `/`, remove `.`,
 /// resolve `..`. A path that is already normal is borrowed, not copied. `*` (from `OPTIONS *`) stays as it is
-/// (reference: apache-side.md §3.2).
+/// (reference: apache-side.md section 3.2).
 ///
 /// # Errors
 ///
@@ -96,7 +96,7 @@ fn rebuild(segments: &[u8], capacity: usize) -> Result<Vec<u8>, NormalizeError> 
 /// What JkStripSession leaves of `path` (`r->uri` or `r->filename`), `None` when there is nothing to strip.
 ///
 /// The first occurrence of `id` goes, up to the next `;` or `/` or the end, in whichever segment it stands. No `=` is
-/// required: `;sid` also strips `;sidfoo` (reference: apache-side.md §2.4).
+/// required: `;sid` also strips `;sidfoo` (reference: apache-side.md section 2.4).
 pub fn strip_session(path: &[u8], id: &[u8]) -> Option<Vec<u8>> {
     if id.is_empty() {
         return None;
@@ -127,7 +127,7 @@ pub enum AutoAlias<'u> {
 /// Decides JkAutoAlias for a normalised URI.
 ///
 /// WEB-INF and META-INF are refused in any segment and any case; C mod_jk looks at the second segment only, and serves
-/// `/app/sub/WEB-INF/web.xml` (reference: apache-side.md §2.5; DEVIATIONS §5).
+/// `/app/sub/WEB-INF/web.xml` (reference: apache-side.md section 2.5; DEVIATIONS section 5).
 pub fn auto_alias(normalized_uri: &[u8]) -> AutoAlias<'_> {
     let Some((b'/', path)) = normalized_uri.split_first() else { return AutoAlias::Declined };
     if path.is_empty() {

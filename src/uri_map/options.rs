@@ -2,7 +2,7 @@
 //!
 //! Not here: what they do (`worker`, `apache`) and whether the named members exist (`advice`). The surprising things:
 //! blanks around `;` belong to the names, and an empty `session_path=` takes the next segment as its value, because `;`
-//! cannot be written in one (reference: apache-side.md §3.6).
+//! cannot be written in one (reference: apache-side.md section 3.6).
 
 use super::near::{near, shown};
 use crate::balancer::Activation;
@@ -38,13 +38,13 @@ pub struct RuleOptions {
     pub set_session_cookie: bool,
     /// `session_cookie_path`: PATH of that cookie.
     pub session_cookie_path: Option<Vec<u8>>,
-    /// Names that begin with `x_` and their values (DEVIATIONS §1): kept for those who know them, unjudged.
+    /// Names that begin with `x_` and their values (DEVIATIONS section 1): kept for those who know them, unjudged.
     pub extra: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl RuleOptions {
     /// The activation this rule gives a balancer's member; `None` = its own. When the member is in several lists, the
-    /// later of active, disabled, stopped holds (reference: apache-side.md §3.6).
+    /// later of active, disabled, stopped holds (reference: apache-side.md section 3.6).
     pub fn activation_of(&self, member: &[u8]) -> Option<Activation> {
         let has = |list: &Option<MemberList>| list.as_ref().is_some_and(|l| l.names().any(|name| name == member));
         if has(&self.stopped) {
@@ -152,7 +152,7 @@ impl OptionProblem {
     }
 }
 
-/// `worker;settings` at its first `;`. The worker is not trimmed (reference: apache-side.md §3.3).
+/// `worker;settings` at its first `;`. The worker is not trimmed (reference: apache-side.md section 3.3).
 pub fn split_worker(text: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b';', text).unwrap_or(text.len());
     let (worker, rest) = text.split_at_checked(end).unwrap_or((text, b""));

@@ -1,7 +1,7 @@
 //! One rule: a pattern, the worker it names, and its settings.
 //!
 //! Not here: the text of mount files (`mount_file`), the order of rules (`UriMap`). The surprising thing: `X|Y` is two
-//! rules, `X` and `XY`, and only the first `|` counts (reference: apache-side.md §3.3).
+//! rules, `X` and `XY`, and only the first `|` counts (reference: apache-side.md section 3.3).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::options::{RuleOptions, parse_options, split_worker};
 use super::wildcard;
 use crate::properties::{Diagnostic, Origin, Severity};
 
-/// Who wrote a rule. On equal rank the greater one goes first (reference: apache-side.md §3.4).
+/// Who wrote a rule. On equal rank the greater one goes first (reference: apache-side.md section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// `worker.<name>.mount`.
@@ -22,7 +22,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The word of the status page (reference: lb-shm-status.md §4.7).
+    /// The word of the status page (reference: lb-shm-status.md section 4.7).
     pub fn text(self) -> &'static str {
         match self {
             Self::WorkerMount => "worker definition",
@@ -59,7 +59,7 @@ impl Rule {
         if self.wildcard { wildcard::matches(&self.pattern, normalized_uri) } else { *self.pattern == *normalized_uri }
     }
 
-    /// The words of the status page, like `Disabled Unmount Wildchar` (reference: lb-shm-status.md §4.7).
+    /// The words of the status page, like `Disabled Unmount Wildchar` (reference: lb-shm-status.md section 4.7).
     pub fn type_text(&self) -> &'static str {
         match (self.disabled, self.exclusion, self.wildcard) {
             (false, false, false) => "Exact",
@@ -84,7 +84,7 @@ impl Rule {
     }
 
     /// Place in the match order; the smallest goes first, ties keep their order of insertion
-    /// (reference: apache-side.md §3.4).
+    /// (reference: apache-side.md section 3.4).
     pub(super) fn sort_key(&self) -> impl Ord + use<> {
         use std::cmp::Reverse;
         let slashes = memchr::memchr_iter(b'/', &self.pattern).count();

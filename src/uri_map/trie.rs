@@ -45,7 +45,7 @@ fn narrow(number: usize) -> u32 {
 }
 
 /// More children than this are searched by halving.
-const SEARCHED_IN_ORDER: u32 = 8;
+const SEARCHED_IN_ORDER: usize = 8;
 
 impl<P: Default + Copy, const BACKWARDS: bool> Default for Trie<P, BACKWARDS> {
     fn default() -> Self {
@@ -94,26 +94,30 @@ impl<P: Default + Copy, const BACKWARDS: bool> Trie<P, BACKWARDS> {
         let mut rest = text;
         let mut next = self.nodes.first();
         while let Some(node) = next {
-            let edge = node.edge.of(&self.edges);
-            let below = if BACKWARDS { rest.strip_suffix(edge) } else { rest.strip_prefix(edge) };
-            let Some(below) = below else { return };
-            visit(node.payload, below);
-            let split = if BACKWARDS { below.split_last() } else { below.split_first() };
+            // Most edges of a crowded trie hold their first byte only.
+            if node.edge.len > 0 {
+                let edge = node.edge.of(&self.edges);
+                let below = if BACKWARDS { rest.strip_suffix(edge) } else { rest.strip_prefix(edge) };
+                let Some(below) = below else { return };
+                rest = below;
+            }
+            visit(node.payload, rest);
+            let split = if BACKWARDS { rest.split_last() } else { rest.split_first() };
             let Some((byte, below)) = split else { return };
             rest = below;
-            next = self.child(node, *byte);
+            next = self.child(node.children, *byte);
         }
     }
 
     #[inline]
-    fn child(&self, node: &Node<P>, byte: u8) -> Option<&Node<P>> {
-        let first_bytes = node.children.of(&self.first_bytes);
-        let place = if node.children.len <= SEARCHED_IN_ORDER {
+    fn child(&self, children: Span, byte: u8) -> Option<&Node<P>> {
+        let first_bytes = children.of(&self.first_bytes);
+        let place = if first_bytes.len() <= SEARCHED_IN_ORDER {
             first_bytes.iter().position(|first| *first == byte)?
         } else {
             first_bytes.binary_search(&byte).ok()?
         };
-        self.nodes.get(node.children.start as usize + place)
+        self.nodes.get(children.start as usize + place)
     }
 
     fn push_node(&mut self, first_byte: u8, payload: P) {

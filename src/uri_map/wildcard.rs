@@ -2,7 +2,7 @@
 //!
 //! Not here: which rules are tried (`index`). The surprising thing: only the last star seen is ever tried again. That is
 //! enough, because whatever an earlier star could still take, the later one can take as well; so a hostile URI costs at
-//! most its length times the length of the pattern, never a power of it (reference: apache-side.md §3.4).
+//! most its length times the length of the pattern, never a power of it (reference: apache-side.md section 3.4).
 
 /// Whether `pattern` covers the whole of `text`.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {

@@ -128,7 +128,7 @@ mod tests {
     use crate::config::AjpSettings;
 
     fn shared(host: &str, port: u16) -> AjpShared {
-        AjpShared::new(AjpSettings { host: host.to_owned(), port, ..AjpSettings::default() })
+        AjpShared::alone(AjpSettings { host: host.to_owned(), port, ..AjpSettings::default() }).unwrap()
     }
 
     fn book() -> AddressBook {
@@ -139,7 +139,7 @@ mod tests {
     fn follows_a_changed_address() {
         let (shared, book, now) = (shared("127.0.0.1", 1), book(), Instant::now());
         let before = book.targets(&shared, now).unwrap();
-        shared.update(|settings| settings.port = 2);
+        shared.update(|settings| settings.port = 2).unwrap();
         let after = book.targets(&shared, now).unwrap();
         assert_ne!(before.sequence, after.sequence);
         assert_eq!(*after.targets, [Target::Tcp(([127, 0, 0, 1], 2).into())]);
@@ -149,7 +149,7 @@ mod tests {
     fn keeps_the_answer_while_the_address_stays() {
         let (shared, book, now) = (shared("127.0.0.1", 1), book(), Instant::now());
         let first = book.targets(&shared, now).unwrap();
-        shared.update(|settings| settings.retries = 7);
+        shared.update(|settings| settings.retries = 7).unwrap();
         assert!(Arc::ptr_eq(&first.targets, &book.targets(&shared, now).unwrap().targets));
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn refuses_port_zero_and_works_again_when_it_is_set() {
         let (shared, book, now) = (shared("127.0.0.1", 0), book(), Instant::now());
         assert!(matches!(book.targets(&shared, now), Err(Error::ContactDisabled)));
-        shared.update(|settings| settings.port = 8009);
+        shared.update(|settings| settings.port = 8009).unwrap();
         assert!(book.targets(&shared, now).is_ok());
     }
 

@@ -210,8 +210,8 @@ impl AjpWorker {
             return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
         };
         self.shared.count_used();
-        let busy = Busy::begin(&self.shared);
-        if numbers.busy_limit > 0 && busy.count > numbers.busy_limit {
+        let busy = self.shared.begin_request();
+        if numbers.busy_limit > 0 && busy.total() > numbers.busy_limit {
             return Err(self.give_up(Error::BusyLimit { limit: numbers.busy_limit }, Tally::default(), true, log));
         }
         if self.shared.state() == State::Error {
@@ -279,7 +279,7 @@ impl AjpWorker {
     }
 
     /// Closes what aged or goes to an older address, and probes what was idle for long. The pool is not locked meanwhile
-    /// (reference: ajp-side.md §6; the numbers are those of this moment).
+    /// (reference: ajp-side.md section 6; the numbers are those of this moment).
     pub fn maintain(&self, now: Instant, log: Log<'_>) {
         let numbers = self.shared.numbers();
         let idle_timeout = Duration::from_secs(numbers.connection_pool_timeout_s.into());
@@ -433,7 +433,7 @@ impl AjpWorker {
         }
         let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
         let address = connected.target.to_string().into();
-        Ok(Connection::new(connected.socket, address, resolved.sequence, max_packet_size, Arc::clone(&self.shared)))
+        Ok(Connection::new(connected.stream, address, resolved.sequence, max_packet_size, &self.shared))
     }
 
     fn cping(&self, connection: &mut Connection, limit_ms: u32, fresh: bool) -> Result<(), Error> {
@@ -474,7 +474,7 @@ impl AjpWorker {
         })
     }
 
-    /// Counts and logs a final failure (reference: ajp-side.md §7.2, §7.5).
+    /// Counts and logs a final failure (reference: ajp-side.md section 7.2, section 7.5).
     fn give_up(&self, error: Error, tally: Tally, recoverable: bool, log: Log<'_>) -> Failure {
         let (name, Tally { attempts, delivered }) = (self.name(), tally);
         let (mut errors, mut client_errors) = (self.shared.errors(), self.shared.client_errors());
@@ -508,24 +508,6 @@ impl AjpWorker {
     }
 }
 
-/// A request in progress, counted as busy while it lives.
-struct Busy<'a> {
-    shared: &'a AjpShared,
-    count: u32,
-}
-
-impl<'a> Busy<'a> {
-    fn begin(shared: &'a AjpShared) -> Self {
-        Self { shared, count: shared.begin_request() }
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.shared.end_request();
-    }
-}
-
 /// Client faults cut the client's connection anyway.
 fn commit(error: Error) -> Error {
     if error.aborts_client() { error } else { Error::Committed(Box::new(error)) }
@@ -537,7 +519,7 @@ fn duration_ms(ms: u32) -> Option<Duration> {
 
 type Attribute<'a> = (&'a [u8], &'a [u8]);
 
-/// JK_LB_ACTIVATION has its place behind AJP_LOCAL_ADDR (reference: ajp-side.md §1.4).
+/// JK_LB_ACTIVATION has its place behind AJP_LOCAL_ADDR (reference: ajp-side.md section 1.4).
 fn with_activation<'a>(
     attributes: &[Attribute<'a>],
     activation: Activation,

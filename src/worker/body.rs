@@ -1,7 +1,7 @@
 //! The body of one request: read from the client once, its first part kept for another attempt.
 //!
 //! Not here: packets and sockets. The surprising thing: only the part that is sent unasked is kept; what answers a
-//! GetBodyChunk is gone, which is why such an attempt cannot be repeated (reference: ajp-side.md §2.1, §2.2).
+//! GetBodyChunk is gone, which is why such an attempt cannot be repeated (reference: ajp-side.md section 2.1, section 2.2).
 
 use super::{ClientError, Downstream};
 
@@ -191,6 +191,12 @@ mod tests {
         fn pass(&mut self, _: bool) -> Result<(), ClientError> {
             Ok(())
         }
+        fn finish(&mut self) -> Result<(), ClientError> {
+            unreachable!("a body is only read")
+        }
+
+        fn queue_header(&mut self, _: Option<&[u8]>) {}
+
         fn discard(&mut self) {}
         fn committed(&self) -> bool {
             false

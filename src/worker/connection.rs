@@ -10,22 +10,17 @@
 //! ```
 //! Invariant: `start <= end <= buffer.len()`.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
-use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
-use socket2::Socket;
-
 use super::error::ReceiveError;
 use super::shared::AjpShared;
-use super::socket::wait_for;
+use super::socket::{Stream, Wait};
 use crate::ajp::HEADER_LEN;
 use crate::ajp::packet::{FrameError, split_packet};
 use crate::ajp::request::CPING;
+use crate::shm::Connected;
 
 /// Smallest receive buffer: several default-size packets per system call.
 const MIN_BUFFER: usize = 32_768;
@@ -36,7 +31,7 @@ const CPONG: u8 = 0x09;
 /// is how the container learns early that nobody wants the rest.
 #[derive(Debug)]
 pub struct Connection {
-    socket: Socket,
+    stream: Stream,
     address: Arc<str>,
     /// Address sequence it was opened under.
     generation: u32,
@@ -50,7 +45,8 @@ pub struct Connection {
     sent: u64,
     /// It has served a request before.
     used: bool,
-    shared: Arc<AjpShared>,
+    /// Counts the connection while it is open.
+    _counted: Connected,
 }
 
 /// A send that failed.
@@ -72,17 +68,11 @@ enum First {
 }
 
 impl Connection {
-    /// Takes over an open socket and counts it as connected.
-    pub fn new(
-        socket: Socket,
-        address: Arc<str>,
-        generation: u32,
-        max_packet_size: usize,
-        shared: Arc<AjpShared>,
-    ) -> Self {
-        shared.connection_opened();
+    /// Takes over an open stream and counts it as connected.
+    pub fn new(stream: Stream, address: Arc<str>, generation: u32, max_packet_size: usize, shared: &AjpShared) -> Self {
+        let counted = shared.connect();
         let mut connection = Self {
-            socket,
+            stream,
             address,
             generation,
             buffer: Vec::new(),
@@ -93,7 +83,7 @@ impl Connection {
             received: 0,
             sent: 0,
             used: false,
-            shared,
+            _counted: counted,
         };
         connection.set_max_packet_size(max_packet_size);
         connection
@@ -147,18 +137,9 @@ impl Connection {
     }
 
     /// Whether it can be used again: open, and not a byte waiting. Bytes of nobody's request must never be read as the
-    /// answer to the next one (reference: ajp-side.md §6, §10).
+    /// answer to the next one (reference: ajp-side.md section 6, section 10).
     pub fn is_quiet(&self) -> bool {
-        if !self.is_drained() {
-            return false;
-        }
-        let mut byte = [0_u8; 1];
-        loop {
-            match recv(&self.socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-                Err(Errno::INTR) => {}
-                outcome => return matches!(outcome, Err(Errno::AGAIN)),
-            }
-        }
+        self.is_drained() && self.stream.is_quiet()
     }
 
     /// Writes all of `parts`, in one system call as a rule; `limit` bounds the whole.
@@ -170,32 +151,46 @@ impl Connection {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
         let mut deadline = None;
-        // Without a limit the kernel may block; with one, it must not.
-        let flags = if limit.is_some() { SendFlags::NOSIGNAL | SendFlags::DONTWAIT } else { SendFlags::NOSIGNAL };
+        // Without a limit the kernel may wait; with one, it must not.
+        let wait = if limit.is_some() { Wait::No } else { Wait::Yes };
         while sent < total {
-            match sendmsg(&self.socket, parts, &mut SendAncillaryBuffer::default(), flags) {
+            match self.stream.write(parts, wait) {
                 Ok(written) => {
                     sent += written;
                     self.sent = self.sent.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
                     IoSlice::advance_slices(&mut parts, written);
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
                     let until = *deadline.get_or_insert_with(|| limit.map(|limit| Instant::now() + limit));
-                    match wait_for(&self.socket, PollFlags::OUT, until) {
+                    match self.stream.wait_writable(until) {
                         Ok(true) => {}
-                        Ok(false) => return Err(SendError { sent, cause: io::ErrorKind::TimedOut.into() }),
+                        Ok(false) => return Err(SendError { sent, cause: ErrorKind::TimedOut.into() }),
                         Err(cause) => return Err(SendError { sent, cause }),
                     }
                 }
-                Err(error) => return Err(SendError { sent, cause: error.into() }),
+                Err(cause) => return Err(SendError { sent, cause }),
             }
         }
         Ok(())
     }
 
+    /// Whether [`Self::receive`] would leave all bytes handed out by [`Self::next_packet`] where they are.
+    pub fn keeps_packets(&self) -> bool {
+        let room = self.buffer.len().saturating_sub(if self.is_drained() { self.end } else { self.start });
+        room >= HEADER_LEN + self.max_payload
+    }
+
+    /// Bytes handed out by [`Self::next_packet`] are no longer looked at: their room may be used again.
+    pub fn forget_packets(&mut self) {
+        if self.is_drained() {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
     /// Waits until a whole packet is in the buffer; `limit` bounds the wait for all of it. Bytes handed out before by
-    /// [`Self::next_packet`] may be overwritten.
+    /// [`Self::next_packet`] stay where they are while [`Self::keeps_packets`] says so.
     ///
     /// # Errors
     /// [`ReceiveError`]; the connection cannot be used any more.
@@ -247,32 +242,32 @@ impl Connection {
         let timed_out = || ReceiveError::TimedOut { limit_ms: limit.map_or(0, millis) };
         let mut blocking = first == First::Recv;
         if blocking && self.receive_timeout != limit {
-            set_socket_timeout(&self.socket, Timeout::Recv, limit).map_err(|error| self.closed(Some(error)))?;
+            self.stream.set_receive_timeout(limit).map_err(|cause| self.closed(Some(cause)))?;
             self.receive_timeout = limit;
         }
         loop {
             if !blocking && deadline.is_some() {
-                match wait_for(&self.socket, PollFlags::IN, deadline) {
+                match self.stream.wait_readable(deadline) {
                     Ok(true) => {}
                     Ok(false) => return Err(timed_out()),
-                    Err(cause) => return Err(self.closed_by(Some(cause))),
+                    Err(cause) => return Err(self.closed(Some(cause))),
                 }
             }
             self.make_room();
-            let flags = if blocking || deadline.is_none() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            let wait = if blocking || deadline.is_none() { Wait::Yes } else { Wait::No };
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match recv(&self.socket, room, flags) {
-                Ok((_, 0)) => return Err(self.closed(None)),
-                Ok((_, read)) => {
+            match self.stream.read(room, wait) {
+                Ok(0) => return Err(self.closed(None)),
+                Ok(read) => {
                     self.end += read;
                     self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
                     if self.has_packet()? {
                         return Ok(());
                     }
                 }
-                Err(Errno::AGAIN) if blocking => return Err(timed_out()),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(error) => return Err(self.closed(Some(error))),
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock && blocking => return Err(timed_out()),
+                Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(cause) => return Err(self.closed(Some(cause))),
             }
             blocking = false;
         }
@@ -282,13 +277,8 @@ impl Connection {
         split_packet(self.unread(), self.max_payload).map(|packet| packet.is_some()).map_err(ReceiveError::Frame)
     }
 
-    /// Makes sure that the packet that has begun fits behind `start`; moves bytes only when it does not.
+    /// Makes sure that the next packet, or the one that has begun, fits behind `start`; moves bytes only when it does not.
     fn make_room(&mut self) {
-        if self.is_drained() {
-            self.start = 0;
-            self.end = 0;
-            return;
-        }
         let payload = match self.unread() {
             [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
             _ => self.max_payload,
@@ -304,19 +294,9 @@ impl Connection {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    fn closed(&self, cause: Option<Errno>) -> ReceiveError {
-        self.closed_by(cause.map(io::Error::from))
-    }
-
-    /// Fewer than four bytes are not yet a packet: C reports their loss as "no header" (reference: ajp-side.md §7.2, E and F).
-    fn closed_by(&self, cause: Option<io::Error>) -> ReceiveError {
+    /// Fewer than four bytes are not yet a packet: C reports their loss as "no header" (reference: ajp-side.md section 7.2, E and F).
+    fn closed(&self, cause: Option<io::Error>) -> ReceiveError {
         ReceiveError::Closed { inside_packet: self.unread().len() >= HEADER_LEN, cause }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shared.connection_closed();
     }
 }
 
@@ -343,8 +323,17 @@ mod tests {
 
     fn pair() -> (Connection, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let socket = Socket::from(std::os::fd::OwnedFd::from(ours));
-        (Connection::new(socket, "peer".into(), 0, 8192, Arc::default()), theirs)
+        let socket = Stream::from(std::os::fd::OwnedFd::from(ours));
+        (
+            Connection::new(
+                socket,
+                "peer".into(),
+                0,
+                8192,
+                &AjpShared::alone(crate::config::AjpSettings::default()).unwrap(),
+            ),
+            theirs,
+        )
     }
 
     fn packet(payload: &[u8]) -> Vec<u8> {
@@ -376,12 +365,8 @@ mod tests {
             }
             theirs
         });
-        for limit in [None, Some(Duration::from_secs(60))] {
-            if limit.is_none() {
-                ours.receive(limit).unwrap();
-                assert_eq!(ours.next_packet().unwrap().unwrap(), [7; 8192]);
-            }
-        }
+        ours.receive(None).unwrap();
+        assert_eq!(ours.next_packet().unwrap().unwrap(), [7; 8192]);
         writer.join().unwrap();
     }
 
@@ -502,10 +487,10 @@ mod tests {
 
     #[test]
     fn counts_itself_as_connected_while_it_lives() {
-        let shared = Arc::<AjpShared>::default();
+        let shared = AjpShared::alone(crate::config::AjpSettings::default()).unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let socket = Socket::from(std::os::fd::OwnedFd::from(ours));
-        let connection = Connection::new(socket, "peer".into(), 0, 8192, Arc::clone(&shared));
+        let socket = Stream::from(std::os::fd::OwnedFd::from(ours));
+        let connection = Connection::new(socket, "peer".into(), 0, 8192, &shared);
         assert_eq!(shared.connected(), 1);
         drop(connection);
         assert_eq!((shared.connected(), shared.max_connected()), (0, 1));

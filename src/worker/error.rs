@@ -1,8 +1,8 @@
 //! Why a request failed: what happened, whose fault it is, which status it becomes. The only place that knows these three.
 //!
 //! Not here: whether it is tried again, which also depends on how far the attempt came (`ajp.rs`). The surprising thing:
-//! C mod_jk's classes (reference: ajp-side.md §7.2) are kept as [`Class`] because the balancer's rules are written in them,
-//! while the HTTP status follows DEVIATIONS §4.
+//! C mod_jk's classes (reference: ajp-side.md section 7.2) are kept as [`Class`] because the balancer's rules are written in them,
+//! while the HTTP status follows DEVIATIONS section 4.
 
 use std::fmt;
 use std::io;
@@ -111,6 +111,8 @@ pub enum Error {
         /// How long was waited, milliseconds.
         waited_ms: u64,
     },
+    /// No member of the balancer could be chosen.
+    NoMember,
     /// The request does not fit into a packet or a string of it into AJP.
     TooLarge {
         /// What did not fit.
@@ -141,7 +143,7 @@ pub enum Blame {
     Nobody,
 }
 
-/// What the balancer has to know about a failure (reference: ajp-side.md §7.4, lb-shm-status.md §2.9).
+/// What the balancer has to know about a failure (reference: ajp-side.md section 7.4, lb-shm-status.md section 2.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The client's fault; the member is fine.
@@ -165,7 +167,7 @@ pub enum Class {
 }
 
 impl Error {
-    /// The status that httpd answers with, if it still can (DEVIATIONS §4; reference: apache-side.md §5.9).
+    /// The status that httpd answers with, if it still can (DEVIATIONS section 4; reference: apache-side.md section 5.9).
     pub fn http_status(&self) -> u16 {
         match self {
             Self::ContactDisabled
@@ -174,6 +176,7 @@ impl Error {
             | Self::Probe { .. }
             | Self::Status { .. }
             | Self::BusyLimit { .. }
+            | Self::NoMember
             | Self::NoEndpoint { .. } => 503,
             Self::Send { body: false, .. } => 503,
             Self::Send { body: true, .. }
@@ -211,7 +214,7 @@ impl Error {
             Self::Status { hard: false, .. } => Class::SoftStatus,
             Self::Status { hard: true, .. } => Class::HardStatus,
             Self::BusyLimit { .. } => Class::BusyLimit,
-            Self::NoEndpoint { .. } => Class::NoEndpoint,
+            Self::NoEndpoint { .. } | Self::NoMember => Class::NoEndpoint,
             Self::ReplyTimeout { .. } => Class::ReplyTimeout,
             Self::Committed(cause) => cause.class(),
             Self::ContactDisabled
@@ -269,6 +272,7 @@ impl fmt::Display for Error {
                 write!(f, "status {status} is listed in fail_on_status{kind}")
             }
             Self::BusyLimit { limit } => write!(f, "busy_limit {limit} is reached"),
+            Self::NoMember => f.write_str("no member of the balancer is usable"),
             Self::NoEndpoint { size, waited_ms } => {
                 write!(f, "none of the {size} connections of the pool became free within {waited_ms} ms")
             }

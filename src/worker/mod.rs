@@ -10,6 +10,7 @@ pub mod ajp;
 pub mod body;
 pub mod connection;
 pub mod error;
+pub mod lb;
 pub mod pool;
 pub mod shared;
 pub mod socket;
@@ -50,6 +51,13 @@ pub trait Downstream {
     /// Forgets the batch instead of passing it on: the response failed while an error page can still replace it. The bytes
     /// given to `body` since the last `pass` must not be looked at again.
     fn discard(&mut self);
+    /// Passes the last batch on and ends the response.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the client is gone.
+    fn finish(&mut self) -> Result<(), ClientError>;
+    /// Value of a Set-Cookie header to add behind the container's headers when the response starts; replaces an earlier one.
+    fn queue_header(&mut self, set_cookie: Option<&[u8]>);
     /// Whether any response byte may have left httpd (an error page can no longer replace the response).
     fn committed(&self) -> bool;
 }
@@ -82,7 +90,7 @@ pub struct RequestOptions {
     pub disable_reuse: bool,
 }
 
-/// What the matching rule or the environment replaces for this one request (reference: apache-side.md §3.6).
+/// What the matching rule or the environment replaces for this one request (reference: apache-side.md section 3.6).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overrides<'a> {
     /// Replaces the worker's `reply_timeout`, milliseconds; 0 = none.
@@ -110,7 +118,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// A request with default options and no overrides. `body` must agree with the Content-Length among the headers of
-    /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md §2.1).
+    /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md section 2.1).
     pub fn new(forward: ForwardRequest<'a>, body: BodyKind) -> Self {
         Self {
             forward,
@@ -121,7 +129,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether delivering it twice is harmless (RFC 9110 §9.2.2 and the registry of HTTP methods).
+    /// Whether delivering it twice is harmless (RFC 9110 section 9.2.2 and the registry of HTTP methods).
     pub fn is_idempotent(&self) -> bool {
         is_idempotent(self.forward.method)
     }

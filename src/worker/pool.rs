@@ -53,7 +53,7 @@ pub struct Checkup {
 }
 
 impl Pool {
-    /// A pool of at most `size` connections, of which ageing leaves `min_size` (reference: ajp-side.md §5, §6).
+    /// A pool of at most `size` connections, of which ageing leaves `min_size` (reference: ajp-side.md section 5, section 6).
     pub fn new(size: usize, min_size: usize, acquire_timeout: Duration) -> Self {
         Self { size, min_size, acquire_timeout, state: Mutex::default(), freed: Condvar::new() }
     }
@@ -196,16 +196,22 @@ impl Drop for Lease<'_> {
 )]
 mod tests {
     use super::*;
-    use socket2::Socket;
+    use crate::config::AjpSettings;
+    use crate::worker::AjpShared;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
-    use std::sync::Arc;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn connection(name: &str, generation: u32) -> Connection {
         let (ours, _) = UnixStream::pair().unwrap();
-        Connection::new(Socket::from(OwnedFd::from(ours)), name.into(), generation, 8192, Arc::default())
+        Connection::new(
+            OwnedFd::from(ours).into(),
+            name.into(),
+            generation,
+            8192,
+            &AjpShared::alone(AjpSettings::default()).unwrap(),
+        )
     }
 
     fn fill(pool: &Pool, names: &[&str], now: Instant) {

@@ -1,240 +1,282 @@
-//! What the children share about one AJP worker, as the engine sees it: settings an admin can change, counters, state.
+//! What the children share about one AJP worker, as the engine sees it: a handle to its slot in shared memory.
 //!
-//! Not here: the mapping itself (`shm`). The surprising thing: this one lives in the process; it has the interface of the
-//! slot so that the engine runs and is tested without shared memory.
+//! Not here: the mapping (`shm`). The surprising thing: the handle is made in the parent and learns in each child, by
+//! `Shared::enter_child`, in whose name it counts.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::balancer::State;
-use crate::config::AjpSettings;
+use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
+use crate::shm::{self, AjpSlot, Child, Connected, Plan, Region, ShmError};
 
-/// The numbers among [`AjpSettings`], copied once per request without an allocation.
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers {
-    /// Changes whenever host or port do.
-    pub address_sequence: u32,
-    /// See [`AjpSettings::port`].
-    pub port: u16,
-    /// See [`AjpSettings::connection_pool_timeout_s`].
-    pub connection_pool_timeout_s: u32,
-    /// See [`AjpSettings::ping_timeout_ms`].
-    pub ping_timeout_ms: u32,
-    /// See [`AjpSettings::connect_timeout_ms`].
-    pub connect_timeout_ms: u32,
-    /// See [`AjpSettings::prepost_timeout_ms`].
-    pub prepost_timeout_ms: u32,
-    /// See [`AjpSettings::reply_timeout_ms`].
-    pub reply_timeout_ms: u32,
-    /// See [`AjpSettings::connection_ping_interval_s`].
-    pub connection_ping_interval_s: u32,
-    /// See [`AjpSettings::retries`].
-    pub retries: u32,
-    /// See [`AjpSettings::retry_interval_ms`].
-    pub retry_interval_ms: u32,
-    /// See [`AjpSettings::recovery_options`].
-    pub recovery_options: Option<u32>,
-    /// See [`AjpSettings::busy_limit`].
-    pub busy_limit: u32,
-    /// See [`AjpSettings::max_packet_size`].
-    pub max_packet_size: u32,
+pub use crate::shm::AjpNumbers as Numbers;
+
+/// The shared memory, and in whose name this process counts.
+#[derive(Debug)]
+pub struct Shared {
+    /// The slots.
+    pub region: Arc<Region>,
+    child: OnceLock<Child>,
+}
+
+impl Shared {
+    /// For the parent; each child calls [`Self::enter_child`].
+    pub fn new(region: Arc<Region>) -> Self {
+        Self { region, child: OnceLock::new() }
+    }
+
+    /// Claims this child's entry. Without one (more children than planned, a broken lock) counts are kept all the same, but not taken
+    /// back when the child is killed.
+    pub fn enter_child(&self) {
+        let child = self.region.register_child().unwrap_or(Child::UNREGISTERED);
+        // A second call in one process keeps the first entry.
+        let _ = self.child.set(child);
+    }
+
+    /// Gives the entry back.
+    pub fn leave_child(&self) {
+        if let Some(child) = self.child.get() {
+            // A lock that cannot be taken leaves the entry to the reaping of the dead.
+            let _ = self.region.release_child(*child);
+        }
+    }
+
+    /// In whose name this process counts.
+    pub fn child(&self) -> Child {
+        self.child.get().copied().unwrap_or(Child::UNREGISTERED)
+    }
+
+    /// Unix time in seconds, as the slots keep it.
+    pub fn now_s(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
 }
 
 /// Settings, counters and state of one AJP worker.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AjpShared {
-    settings: RwLock<AjpSettings>,
-    address_sequence: AtomicU32,
-    used: AtomicU64,
-    errors: AtomicU64,
-    client_errors: AtomicU64,
-    reply_timeouts: AtomicU64,
-    read: AtomicU64,
-    transferred: AtomicU64,
-    busy: AtomicU32,
-    max_busy: AtomicU32,
-    connected: AtomicU32,
-    max_connected: AtomicU32,
-    state: AtomicU8,
-    cpong_seen: AtomicBool,
+    shared: Arc<Shared>,
+    ajp: usize,
 }
 
 impl AjpShared {
-    /// Starts with `settings`, everything else zero and the state idle.
-    pub fn new(settings: AjpSettings) -> Self {
-        Self { settings: RwLock::new(settings), ..Self::default() }
+    /// The worker with this index in the plan of the region. The index must be one of the plan.
+    pub fn new(shared: Arc<Shared>, ajp: usize) -> Self {
+        Self { shared, ajp }
+    }
+
+    /// A worker of its own, with memory that nobody else sees: for tools and tests.
+    ///
+    /// # Errors
+    /// [`ShmError`] when there is no memory, or a text is too long.
+    pub fn alone(settings: AjpSettings) -> Result<Self, ShmError> {
+        let worker = AjpConfig { name: "alone".to_owned(), settings, ..AjpConfig::default() };
+        let config = Config { list: vec![WorkerConfig::Ajp(0)], ajp: vec![worker], ..Config::default() };
+        let region = Region::anonymous(&Plan::new(&config, 1, 0)?)?;
+        Ok(Self::new(Arc::new(Shared::new(Arc::new(region))), 0))
+    }
+
+    /// The slot; `None` never happens for an index of the plan, and then counts as a worker that is switched off.
+    fn slot(&self) -> Option<&AjpSlot> {
+        self.shared.region.ajp(self.ajp)
     }
 
     /// The settings that are numbers.
     pub fn numbers(&self) -> Numbers {
-        let s = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        Numbers {
-            address_sequence: self.address_sequence.load(Relaxed),
-            port: s.port,
-            connection_pool_timeout_s: s.connection_pool_timeout_s,
-            ping_timeout_ms: s.ping_timeout_ms,
-            connect_timeout_ms: s.connect_timeout_ms,
-            prepost_timeout_ms: s.prepost_timeout_ms,
-            reply_timeout_ms: s.reply_timeout_ms,
-            connection_ping_interval_s: s.connection_ping_interval_s,
-            retries: s.retries,
-            retry_interval_ms: s.retry_interval_ms,
-            recovery_options: s.recovery_options,
-            busy_limit: s.busy_limit,
-            max_packet_size: s.max_packet_size,
+        match self.slot() {
+            Some(slot) => slot.numbers(),
+            None => switched_off(),
         }
     }
 
     /// Host and port, with the sequence number they belong to.
     pub fn address(&self) -> (u32, String, u16) {
-        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        (self.address_sequence.load(Relaxed), settings.host.clone(), settings.port)
+        let Some(address) = self.slot().map(AjpSlot::address) else { return (0, String::new(), 0) };
+        (address.sequence, address.host.as_str().to_owned(), address.port)
     }
 
     /// Changes whenever host or port do; what was derived from an older one is stale.
     pub fn address_sequence(&self) -> u32 {
-        self.address_sequence.load(Relaxed)
+        self.slot().map_or(0, AjpSlot::address_sequence)
     }
 
-    /// Applies `change`; the address sequence moves when host or port differ afterwards.
-    pub fn update(&self, change: impl FnOnce(&mut AjpSettings)) {
-        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
-        let before = (settings.host.clone(), settings.port);
+    /// Applies `change` under the writers' lock, for all children.
+    ///
+    /// # Errors
+    /// [`ShmError`] when the lock cannot be taken or a text is too long; nothing is changed then.
+    pub fn update(&self, change: impl FnOnce(&mut AjpSettings)) -> Result<(), ShmError> {
+        let writer = self.shared.region.lock()?;
+        let mut settings = self.slot().ok_or(ShmError::NoSuchSlot)?.settings();
         change(&mut settings);
-        if before != (settings.host.clone(), settings.port) {
-            self.address_sequence.fetch_add(1, Relaxed);
-        }
+        writer.set_ajp_settings(self.ajp, &settings)
+    }
+
+    fn count(&self, counter: impl FnOnce(&AjpSlot) -> &shm::Counter, amount: u64) -> u64 {
+        self.slot().map_or(0, |slot| {
+            let counter = counter(slot);
+            counter.add(amount);
+            counter.get()
+        })
     }
 
     /// One more request for this worker.
     pub fn count_used(&self) {
-        self.used.fetch_add(1, Relaxed);
+        self.count(|slot| &slot.used, 1);
     }
 
     /// One more failed request; returns the new count.
     pub fn count_error(&self) -> u64 {
-        self.errors.fetch_add(1, Relaxed) + 1
+        if let Some(slot) = self.slot() {
+            slot.error_time.set(self.shared.now_s());
+        }
+        self.count(|slot| &slot.errors, 1)
     }
 
     /// One more request that its client spoilt; returns the new count.
     pub fn count_client_error(&self) -> u64 {
-        self.client_errors.fetch_add(1, Relaxed) + 1
+        self.count(|slot| &slot.client_errors, 1)
     }
 
     /// One more attempt that ran into `reply_timeout`.
     pub fn count_reply_timeout(&self) {
-        self.reply_timeouts.fetch_add(1, Relaxed);
+        self.count(|slot| &slot.reply_timeouts, 1);
+    }
+
+    /// Reply timeouts are forgotten, all or in part: recovery and decay.
+    pub fn set_reply_timeouts(&self, left: u64) {
+        if let Some(slot) = self.slot() {
+            slot.reply_timeouts.set(left);
+        }
+    }
+
+    /// Reply timeouts are forgotten.
+    pub fn reset_reply_timeouts(&self) {
+        self.set_reply_timeouts(0);
     }
 
     /// Bytes read from and written to the container.
     pub fn count_bytes(&self, read: u64, transferred: u64) {
-        self.read.fetch_add(read, Relaxed);
-        self.transferred.fetch_add(transferred, Relaxed);
+        self.count(|slot| &slot.read, read);
+        self.count(|slot| &slot.transferred, transferred);
     }
 
-    /// A request begins; returns how many are in progress with it.
-    pub fn begin_request(&self) -> u32 {
-        let busy = self.busy.fetch_add(1, Relaxed).saturating_add(1);
-        self.max_busy.fetch_max(busy, Relaxed);
-        busy
+    /// A request begins; it is busy while the guard lives.
+    pub fn begin_request(&self) -> shm::Busy<'_> {
+        self.shared.region.enter_ajp(self.shared.child(), self.ajp)
     }
 
-    /// A request is over.
-    pub fn end_request(&self) {
-        decrement(&self.busy);
+    /// A connection was opened; it is counted while the guard lives.
+    pub fn connect(&self) -> Connected {
+        self.shared.region.connect(self.shared.child(), self.ajp)
     }
 
-    /// A connection was opened.
-    pub fn connection_opened(&self) {
-        let connected = self.connected.fetch_add(1, Relaxed).saturating_add(1);
-        self.max_connected.fetch_max(connected, Relaxed);
-    }
-
-    /// A connection was closed.
-    pub fn connection_closed(&self) {
-        decrement(&self.connected);
-    }
-
-    /// What was observed last; informational, it never stops a request (reference: ajp-side.md §7.2).
+    /// What was observed last; informational, it never stops a request (reference: ajp-side.md section 7.2).
     pub fn state(&self) -> State {
-        match self.state.load(Relaxed) {
-            1 => State::Ok,
-            2 => State::Recover,
-            3 => State::Forced,
-            4 => State::Busy,
-            5 => State::Error,
-            6 => State::Probe,
-            _ => State::Idle,
-        }
+        self.slot().map_or(State::Error, |slot| slot.state.get())
     }
 
     /// Stores what was observed.
     pub fn set_state(&self, state: State) {
-        self.state.store(state as u8, Relaxed);
+        if let Some(slot) = self.slot()
+            && slot.state.get() != state
+        {
+            slot.state.set(state);
+        }
     }
 
-    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS §6).
+    /// Maintenance: a worker that nobody used since the last one is idle.
+    pub fn become_idle_if_unused(&self) {
+        let Some(slot) = self.slot() else { return };
+        let used = slot.used.get();
+        if slot.used_snapshot.get() == used {
+            slot.state.change(State::Ok, State::Idle);
+        }
+        slot.used_snapshot.set(used);
+    }
+
+    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS section 6).
     pub fn cpong_seen(&self) -> bool {
-        self.cpong_seen.load(Relaxed)
+        self.slot().is_some_and(AjpSlot::cpong_seen)
     }
 
     /// Notes a CPong.
     pub fn note_cpong(&self) {
-        self.cpong_seen.store(true, Relaxed);
+        if let Some(slot) = self.slot() {
+            slot.note_cpong();
+        }
+    }
+
+    fn counter(&self, counter: impl FnOnce(&AjpSlot) -> &shm::Counter) -> u64 {
+        self.slot().map_or(0, |slot| counter(slot).get())
     }
 
     /// Requests so far.
     pub fn used(&self) -> u64 {
-        self.used.load(Relaxed)
+        self.counter(|slot| &slot.used)
     }
 
     /// Failed requests so far.
     pub fn errors(&self) -> u64 {
-        self.errors.load(Relaxed)
+        self.counter(|slot| &slot.errors)
     }
 
     /// Requests spoilt by their clients so far.
     pub fn client_errors(&self) -> u64 {
-        self.client_errors.load(Relaxed)
+        self.counter(|slot| &slot.client_errors)
     }
 
     /// Attempts that ran into `reply_timeout` so far.
     pub fn reply_timeouts(&self) -> u64 {
-        self.reply_timeouts.load(Relaxed)
+        self.counter(|slot| &slot.reply_timeouts)
     }
 
     /// Bytes read from the container so far.
     pub fn read(&self) -> u64 {
-        self.read.load(Relaxed)
+        self.counter(|slot| &slot.read)
     }
 
     /// Bytes written to the container so far.
     pub fn transferred(&self) -> u64 {
-        self.transferred.load(Relaxed)
+        self.counter(|slot| &slot.transferred)
     }
 
-    /// Requests in progress.
+    /// Requests in progress, over all children.
     pub fn busy(&self) -> u32 {
-        self.busy.load(Relaxed)
+        self.shared.region.ajp_busy(self.ajp)
     }
 
     /// Most requests in progress so far.
-    pub fn max_busy(&self) -> u32 {
-        self.max_busy.load(Relaxed)
+    pub fn max_busy(&self) -> u64 {
+        self.counter(|slot| &slot.max_busy)
     }
 
-    /// Open connections.
+    /// Open connections, over all children.
     pub fn connected(&self) -> u32 {
-        self.connected.load(Relaxed)
+        self.shared.region.ajp_connected(self.ajp)
     }
 
     /// Most open connections so far.
-    pub fn max_connected(&self) -> u32 {
-        self.max_connected.load(Relaxed)
+    pub fn max_connected(&self) -> u64 {
+        self.counter(|slot| &slot.max_connected)
     }
 }
 
-/// Subtracts one, not below zero: a reset may come between an increment and its decrement.
-fn decrement(counter: &AtomicU32) {
-    let _ = counter.fetch_update(Relaxed, Relaxed, |value| value.checked_sub(1));
+fn switched_off() -> Numbers {
+    let settings = AjpSettings::default();
+    Numbers {
+        address_sequence: 0,
+        port: 0,
+        connection_pool_timeout_s: 0,
+        ping_timeout_ms: settings.ping_timeout_ms,
+        connect_timeout_ms: 0,
+        prepost_timeout_ms: 0,
+        reply_timeout_ms: 0,
+        connection_ping_interval_s: 0,
+        retries: 1,
+        retry_interval_ms: 0,
+        recovery_options: None,
+        busy_limit: 0,
+        max_packet_size: settings.max_packet_size,
+    }
 }

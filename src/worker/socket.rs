@@ -1,16 +1,19 @@
-//! Opening a connection: addresses of a name, source address, options, deadline.
+//! The system calls of this room: addresses of a name, connecting with source address, options and deadline, and the few calls
+//! on an open [`Stream`].
 //!
-//! Not here: what is sent over it (`connection`). The surprising thing: a TCP connect is always non-blocking with a poll, also
+//! Not here: what is sent over it, and retries of calls (`connection`). The surprising thing: a TCP connect is always non-blocking with a poll, also
 //! without a deadline, because a blocking connect that a signal interrupts cannot simply be repeated.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// One place to connect to.
@@ -31,7 +34,66 @@ impl fmt::Display for Target {
     }
 }
 
-/// How to connect; derived from the worker's configuration (reference: ajp-side.md §5, §8.1).
+/// An open stream socket: blocking, close-on-exec, never raises SIGPIPE.
+#[derive(Debug)]
+pub struct Stream(Socket);
+
+/// Whether a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Until something can be done; a read no longer than the receive timeout.
+    Yes,
+    /// Not at all: [`io::ErrorKind::WouldBlock`] instead.
+    No,
+}
+
+impl From<OwnedFd> for Stream {
+    fn from(socket: OwnedFd) -> Self {
+        Self(Socket::from(socket))
+    }
+}
+
+impl Stream {
+    /// Bounds each waiting read; `None` = for ever.
+    pub(super) fn set_receive_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Ok(set_socket_timeout(&self.0, Timeout::Recv, timeout)?)
+    }
+
+    /// Reads what is there; 0 = the peer has closed.
+    pub(super) fn read(&self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
+        let flags = if wait == Wait::Yes { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        Ok(recv(&self.0, buffer, flags)?.1)
+    }
+
+    /// Writes what fits.
+    pub(super) fn write(&self, parts: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+        let flags = if wait == Wait::Yes { SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL | SendFlags::DONTWAIT };
+        Ok(sendmsg(&self.0, parts, &mut SendAncillaryBuffer::default(), flags)?)
+    }
+
+    /// Whether it is open and nothing waits to be read. One system call, nothing is consumed.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        loop {
+            match recv(&self.0, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+                Err(rustix::io::Errno::INTR) => {}
+                outcome => return matches!(outcome, Err(rustix::io::Errno::AGAIN)),
+            }
+        }
+    }
+
+    /// Waits until a read would not wait; false when `deadline` came first.
+    pub(super) fn wait_readable(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        wait_for(&self.0, PollFlags::IN, deadline)
+    }
+
+    /// Waits until a write would not wait; false when `deadline` came first.
+    pub(super) fn wait_writable(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        wait_for(&self.0, PollFlags::OUT, deadline)
+    }
+}
+
+/// How to connect; derived from the worker's configuration (reference: ajp-side.md section 5, section 8.1).
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
     /// For all addresses together; `None` = the system's.
@@ -47,8 +109,8 @@ pub struct ConnectOptions {
 /// An open connection.
 #[derive(Debug)]
 pub struct Connected {
-    /// Blocking, close-on-exec.
-    pub socket: Socket,
+    /// The connection.
+    pub stream: Stream,
     /// The address that answered.
     pub target: Target,
     /// Why the source address could not be used; the connection was made without it, as C does.
@@ -94,7 +156,9 @@ pub fn connect(targets: &[Target], options: &ConnectOptions) -> io::Result<Conne
             Target::Unix(path) => connect_unix(path, budget, options).map(|socket| (socket, None)),
         };
         match attempt {
-            Ok((socket, source_error)) => return Ok(Connected { socket, target: target.clone(), source_error }),
+            Ok((socket, source_error)) => {
+                return Ok(Connected { stream: Stream(socket), target: target.clone(), source_error });
+            }
             Err(error) => last = error,
         }
     }
@@ -184,11 +248,8 @@ fn timed_out(budget: Option<Duration>) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {ms} ms"))
 }
 
-/// Waits until `socket` is ready for `events` (or has failed); false when `deadline` came first. `None` = for ever.
-///
-/// # Errors
-/// What poll said; interruptions are waited out.
-pub(super) fn wait_for(socket: &impl AsFd, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
+/// Waits until `socket` is ready for `events` or has failed; false when `deadline` came first. `None` = for ever.
+fn wait_for(socket: &Socket, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = left.map(|left| Timespec {
@@ -241,8 +302,8 @@ mod tests {
         let good = Target::Tcp(listener.local_addr().unwrap());
         let connected = connect(&[Target::Tcp(closed_port()), good.clone()], &ConnectOptions::default()).unwrap();
         assert_eq!(connected.target, good);
-        assert!(connected.socket.tcp_nodelay().unwrap());
-        assert!(!connected.socket.nonblocking().unwrap());
+        assert!(connected.stream.0.tcp_nodelay().unwrap());
+        assert!(!connected.stream.0.nonblocking().unwrap());
     }
 
     #[test]
@@ -278,7 +339,7 @@ mod tests {
         let options = ConnectOptions { source: vec![source.into()], ..ConnectOptions::default() };
         let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
         assert!(connected.source_error.is_none());
-        assert_eq!(connected.socket.local_addr().unwrap().as_socket_ipv4().unwrap().ip(), &source);
+        assert_eq!(connected.stream.0.local_addr().unwrap().as_socket_ipv4().unwrap().ip(), &source);
     }
 
     #[test]
@@ -294,8 +355,8 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let options = ConnectOptions { keepalive: true, buffer: 65_536, ..ConnectOptions::default() };
         let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
-        assert!(connected.socket.keepalive().unwrap());
-        assert!(connected.socket.recv_buffer_size().unwrap() >= 65_536);
+        assert!(connected.stream.0.keepalive().unwrap());
+        assert!(connected.stream.0.recv_buffer_size().unwrap() >= 65_536);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What is said about rules that are legal but hardly meant, and about workers that do not exist
-//! (users-and-rivals.md, lint rules 10 to 14; apache-side.md §3.6).
+//! (users-and-rivals.md, lint rules 10 to 14; apache-side.md section 3.6).
 //!
 //! Not here: lines that cannot be read (`uri_map_file`). The surprising thing: for each finding there is a row that must
 //! stay silent.

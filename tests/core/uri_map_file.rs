@@ -1,4 +1,4 @@
-//! The text of a mount file, statement by statement of the reference (apache-side.md §3.3, §3.6, §3.8).
+//! The text of a mount file, statement by statement of the reference (apache-side.md section 3.3, section 3.6, section 3.8).
 //!
 //! Not here: what the rules then match (`uri_map_match`). The surprising thing: whatever is wrong with a line, the others
 //! are read.
@@ -131,6 +131,17 @@ fn the_last_of_two_equal_keys_wins_with_a_warning() {
     let (rules, finding) = warned("/a=w1\n/b=w1\n/a=w2\n");
     assert_eq!(rules, ["/a w2", "/b w1"]);
     assert_eq!(finding, "map:3: \"/a\" is given again and replaces line 1");
+}
+
+#[test]
+fn a_key_given_three_times_is_told_about_line_by_line_and_is_the_last() {
+    let (rules, findings) = read_mount_file(b"/a=w1\n/a=w2\n/a=w3\n", "map", |_| None);
+    let messages: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        messages,
+        ["map:2: \"/a\" is given again and replaces line 1", "map:3: \"/a\" is given again and replaces line 2"]
+    );
+    assert_eq!(rules[0].origin.as_ref().unwrap().line, 3);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which rule serves a URI, statement by statement of the reference (apache-side.md §1.1, §1.2, §3, §9, §10).
+//! Which rule serves a URI, statement by statement of the reference (apache-side.md section 1.1, section 1.2, section 3, section 9, section 10).
 //!
 //! Not here: the mount file's text (`uri_map_file`). The surprising thing: URIs here go through normalisation first, as in
 //! the hooks, so that the rows show what a client's request does.

@@ -1,8 +1,9 @@
 //! The answer to one attempt: packets in, calls of [`Downstream`] out.
 //!
-//! Not here: retries and the life of the connection (`ajp.rs`). The surprising thing: nothing is passed on per packet. All
-//! packets that one receive brought are given to the web server first, then passed on once; only then is the buffer they
-//! lie in received into again.
+//! Not here: retries and the life of the connection (`ajp.rs`). The surprising thing: nothing is passed on per packet. Packets
+//! are given to the web server where they lie in the receive buffer, and are passed on together: when the container flushes,
+//! when the response ends, or when the buffer has no room for another packet. Until then a failure can still become a clean
+//! error page.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -116,7 +117,12 @@ impl<'w> Reply<'w> {
                     }
                 }
             }
-            self.pass(downstream, self.flush)?;
+            if self.flush || !connection.keeps_packets() {
+                self.pass(downstream, self.flush)?;
+            }
+            if !self.pending {
+                connection.forget_packets();
+            }
         }
     }
 
@@ -228,7 +234,7 @@ impl<'w> Reply<'w> {
     }
 }
 
-/// Of several, the last, as C does (reference: apache-side.md §5.8).
+/// Of several, the last, as C does (reference: apache-side.md section 5.8).
 fn www_authenticate(head: &ResponseHead<'_>) -> Option<Vec<u8>> {
     if head.status != 401 {
         return None;

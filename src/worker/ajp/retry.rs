@@ -1,7 +1,7 @@
 //! Whether a failed attempt may be repeated. One function per question, no state.
 //!
 //! Not here: how often (`ajp.rs`). The surprising thing: `recovery_options` unset and `recovery_options=0` differ. Unset is
-//! ours (DEVIATIONS §2); a number means exactly what C means by it, before the headers (reference: ajp-side.md §7.3).
+//! ours (DEVIATIONS section 2); a number means exactly what C means by it, before the headers (reference: ajp-side.md section 7.3).
 
 use super::super::error::{Class, Error};
 use super::Facts;

@@ -1,0 +1,32 @@
+/* What the module uses of httpd and APR, and the prototypes of shim.c. Read by bindgen; build.rs holds the allow-list. */
+#ifndef JK_WRAPPER_H
+#define JK_WRAPPER_H
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_main.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "http_connection.h"
+#include "ap_mpm.h"
+#include "ap_release.h"
+#include "util_script.h"
+#include "apr_buckets.h"
+#include "apr_date.h"
+#include "apr_file_io.h"
+#include "apr_portable.h"
+#include "apr_strings.h"
+#include "apr_tables.h"
+
+/* Writes one line to httpd's ErrorLog of `server` (or of the main server when it is NULL). */
+void jk_shim_log(const char *file, int line, int module_index, int level, const server_rec *server, const char *text);
+
+/* Appends a bucket to a brigade. */
+void jk_shim_insert_tail(apr_bucket_brigade *brigade, apr_bucket *bucket);
+
+/* 1 when the brigade has no bucket. */
+int jk_shim_brigade_is_empty(const apr_bucket_brigade *brigade);
+
+#endif

@@ -1,0 +1,206 @@
+//! APR's pools, tables and C strings as safe, borrowed Rust views.
+//!
+//! Not here: `request_rec` (`request.rs`). The surprising thing: a `Pool` is a plain pointer that promises nothing about its
+//! lifetime to the compiler; the callbacks keep it alive (rule 1), and everything that needs dropping goes through `own`.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::NonNull;
+
+use super::ffi;
+
+/// A memory pool of httpd.
+#[derive(Clone, Copy)]
+pub(super) struct Pool(NonNull<ffi::apr_pool_t>);
+
+impl Pool {
+    /// # Safety
+    /// `pool` must be a live pool for as long as the result is used (rule 1).
+    pub(super) unsafe fn from_ptr(pool: *mut ffi::apr_pool_t) -> Option<Self> {
+        NonNull::new(pool).map(Self)
+    }
+
+    pub(super) fn as_ptr(self) -> *mut ffi::apr_pool_t {
+        self.0.as_ptr()
+    }
+
+    /// Copies `bytes` into the pool and ends them with NUL.
+    pub(super) fn text(self, bytes: &[u8]) -> *mut c_char {
+        // SAFETY: the pool is live (rule 1), `bytes` is readable for its length, allocation does not fail (rule 2).
+        unsafe { ffi::apr_pstrmemdup(self.as_ptr(), bytes.as_ptr().cast::<c_char>(), bytes.len()) }
+    }
+
+    /// Copies `bytes` into the pool; lives as long as the pool, which the caller's `'p` must not exceed.
+    pub(super) fn bytes<'p>(self, bytes: &[u8]) -> &'p [u8] {
+        let copy = self.text(bytes);
+        // SAFETY: `text` made `bytes.len()` initialised bytes that nobody changes while the pool lives.
+        unsafe { std::slice::from_raw_parts(copy.cast::<u8>(), bytes.len()) }
+    }
+
+    /// Uninitialised memory for a plain value.
+    fn raw(self, size: usize) -> *mut c_void {
+        // SAFETY: the pool is live (rule 1).
+        unsafe { ffi::apr_palloc(self.as_ptr(), size) }
+    }
+
+    /// Moves a value without a destructor into the pool.
+    pub(super) fn plain<T: Copy>(self, value: T) -> *mut T {
+        const { assert!(align_of::<T>() <= 8, "APR pools align to 8 bytes") };
+        let place = self.raw(size_of::<T>()).cast::<T>();
+        // SAFETY: APR gave `size_of::<T>()` bytes aligned to 8, which suffices (const assertion above).
+        unsafe { place.write(value) };
+        place
+    }
+
+    /// Moves `value` into the pool's keeping: it is dropped when the pool is cleared or destroyed (rule 6).
+    pub(super) fn own<T: 'static>(self, value: T) -> *mut T {
+        let raw = Box::into_raw(Box::new(value));
+        // SAFETY: the pool is live (rule 1); `drop_box::<T>` matches what `raw` points to, and runs exactly once per registration.
+        unsafe {
+            ffi::apr_pool_cleanup_register(
+                self.as_ptr(),
+                raw.cast::<c_void>(),
+                Some(drop_box::<T>),
+                Some(ffi::apr_pool_cleanup_null),
+            );
+        }
+        raw
+    }
+
+    /// Runs `action` when the pool is cleared or destroyed; not in a forked child that only execs.
+    pub(super) fn at_end(self, action: impl FnOnce() + 'static) {
+        struct AtEnd<F: FnOnce()>(Option<F>);
+        impl<F: FnOnce()> Drop for AtEnd<F> {
+            fn drop(&mut self) {
+                if let Some(action) = self.0.take() {
+                    action();
+                }
+            }
+        }
+        self.own(AtEnd(Some(action)));
+    }
+}
+
+/// Cleanup of [`Pool::own`].
+unsafe extern "C" fn drop_box<T>(data: *mut c_void) -> ffi::apr_status_t {
+    super::guard::guard("cleanup", ServerRef::none(), 0, || {
+        // SAFETY: `own` made this pointer with `Box::into_raw` and registered this cleanup once.
+        drop(unsafe { Box::from_raw(data.cast::<T>()) });
+        0
+    })
+}
+
+/// A table of httpd: ordered name/value pairs, names compared without regard to case.
+#[derive(Clone, Copy)]
+pub(super) struct Table(NonNull<ffi::apr_table_t>);
+
+impl Table {
+    /// # Safety
+    /// `table` must be a live table for as long as the result is used (rule 1).
+    pub(super) unsafe fn from_ptr(table: *mut ffi::apr_table_t) -> Option<Self> {
+        NonNull::new(table).map(Self)
+    }
+
+    pub(super) fn as_ptr(self) -> *mut ffi::apr_table_t {
+        self.0.as_ptr()
+    }
+
+    /// First value of `name`. The caller keeps the result no longer than the table's pool and does not change the entry meanwhile.
+    pub(super) fn get<'t>(self, name: &CStr) -> Option<&'t CStr> {
+        // SAFETY: live table (rule 1) and a NUL-terminated key.
+        let value = unsafe { ffi::apr_table_get(self.as_ptr(), name.as_ptr()) };
+        // SAFETY: a value of a table is NUL-terminated and lives in the table's pool (rule 4).
+        unsafe { text(value) }
+    }
+
+    /// Sets `name` to a static text.
+    pub(super) fn set_static(self, name: &'static CStr, value: &'static CStr) {
+        // SAFETY: live table (rule 1); both texts outlive every pool.
+        unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value.as_ptr()) };
+    }
+
+    /// Sets `name` to a copy of `value` made in `pool`, the pool of the table.
+    pub(super) fn set(self, pool: Pool, name: &'static CStr, value: &[u8]) {
+        let value = pool.text(value);
+        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
+        unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value) };
+    }
+
+    /// Adds an entry, keeping others of that name; both texts are copied into `pool`, the pool of the table.
+    pub(super) fn add(self, pool: Pool, name: &[u8], value: &[u8]) {
+        let (name, value) = (pool.text(name), pool.text(value));
+        // SAFETY: live table (rule 1); both texts live in the table's pool.
+        unsafe { ffi::apr_table_addn(self.as_ptr(), name, value) };
+    }
+
+    /// Removes every entry of `name`.
+    pub(super) fn unset(self, name: &CStr) {
+        // SAFETY: live table (rule 1) and a NUL-terminated key.
+        unsafe { ffi::apr_table_unset(self.as_ptr(), name.as_ptr()) };
+    }
+
+    /// All entries in order. The caller keeps them no longer than the table's pool and does not change the table meanwhile.
+    pub(super) fn entries<'t>(self) -> impl Iterator<Item = (&'t CStr, &'t CStr)> {
+        // SAFETY: live table (rule 1).
+        let array = unsafe { ffi::apr_table_elts(self.as_ptr()) };
+        // SAFETY: a live table has an element array.
+        let array = unsafe { array.read() };
+        let count = usize::try_from(array.nelts).unwrap_or(0);
+        let entries: &'t [ffi::apr_table_entry_t] = if count == 0 {
+            &[]
+        } else {
+            // SAFETY: APR keeps `nelts` initialised entries at `elts`; nobody changes the table meanwhile (this function's contract).
+            unsafe { std::slice::from_raw_parts(array.elts.cast::<ffi::apr_table_entry_t>(), count) }
+        };
+        entries.iter().filter_map(|entry| {
+            // SAFETY: keys of a table are NUL-terminated (rule 4).
+            let key = unsafe { text(entry.key) }?;
+            // SAFETY: values of a table are NUL-terminated (rule 4).
+            let value = unsafe { text(entry.val) }?;
+            Some((key, value))
+        })
+    }
+}
+
+/// A C string of httpd, when there is one.
+///
+/// # Safety
+/// `pointer` is null, or NUL-terminated and alive and unchanged for `'t` (rule 4).
+pub(super) unsafe fn text<'t>(pointer: *const c_char) -> Option<&'t CStr> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and NUL-terminated by this function's contract.
+    Some(unsafe { CStr::from_ptr(pointer) })
+}
+
+/// Which server's ErrorLog a message goes to.
+#[derive(Clone, Copy)]
+pub(super) struct ServerRef(*const ffi::server_rec);
+
+impl ServerRef {
+    /// The main server's log, or stderr before it is open.
+    pub(super) fn none() -> Self {
+        Self(std::ptr::null())
+    }
+
+    /// # Safety
+    /// `server` must be null or live while the result is used (rule 1).
+    pub(super) unsafe fn from_ptr(server: *const ffi::server_rec) -> Self {
+        Self(server)
+    }
+
+    /// One line at level error.
+    pub(super) fn error(self, message: &str) {
+        self.log(ffi::APLOG_ERR, message);
+    }
+
+    /// One line at `level` (an APLOG_ number).
+    pub(super) fn log(self, level: u32, message: &str) {
+        let mut line: Vec<u8> = message.bytes().map(|byte| if byte == 0 { b'?' } else { byte }).collect();
+        line.push(0);
+        let level = c_int::try_from(level).unwrap_or(3);
+        let index = c_int::try_from(super::module_index()).unwrap_or(-1);
+        // SAFETY: file name and line are NUL-terminated, the server is null or live (contract of `from_ptr`).
+        unsafe { ffi::jk_shim_log(c"mod_jk".as_ptr(), 0, index, level, self.0, line.as_ptr().cast::<c_char>()) };
+    }
+}

@@ -1,0 +1,386 @@
+//! What Tomcat is told about a request: headers, addresses, TLS facts, environment (reference: apache-side.md section 4.4, section 5).
+//!
+//! Not here: access to httpd's structures (`request.rs`), the bytes on the wire (`ajp`). The surprising thing: most facts can be
+//! replaced by environment variables, and an empty variable replaces too (it sends AJP's null).
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+
+use smallvec::SmallVec;
+
+use super::options::Flags;
+use super::request::Request;
+use super::server_config::Indicator;
+use super::vhost::Vhost;
+use crate::ajp::request::ForwardRequest;
+use crate::worker::BodyKind;
+
+type Pairs<'r> = SmallVec<[(&'r [u8], &'r [u8]); 24]>;
+
+/// The facts of one request, borrowed from httpd for as long as the handler runs.
+pub(super) struct Forward<'r> {
+    uri: Cow<'r, [u8]>,
+    headers: Pairs<'r>,
+    attributes: Pairs<'r>,
+    fields: ForwardRequest<'r>,
+    pub(super) body: BodyKind,
+}
+
+impl<'r> Forward<'r> {
+    /// Reads everything. `original_uri` is the URI before the map replaced it by its normalised form.
+    pub(super) fn new(request: Request<'r>, vhost: &'r Vhost, original_uri: &'r [u8]) -> Self {
+        let facts = Facts { request, vhost, env: request.env() };
+        if !vhost.env_vars.is_empty() {
+            request.add_common_vars();
+        }
+        let body = facts.body_kind();
+        let mut attributes = Pairs::new();
+        let fields = facts.fields(&mut attributes);
+        facts.env_attributes(&mut attributes);
+        let mut this = Self { uri: facts.uri(original_uri), headers: Pairs::new(), attributes, fields, body };
+        this.collect_headers(request);
+        this
+    }
+
+    /// The request as the worker takes it.
+    pub(super) fn request(&self) -> ForwardRequest<'_> {
+        ForwardRequest { uri: &self.uri, headers: &self.headers, attributes: &self.attributes, ..self.fields.clone() }
+    }
+
+    /// All headers in order; Content-Length as the body demands (reference: apache-side.md section 5.5).
+    fn collect_headers(&mut self, request: Request<'r>) {
+        let mut has_length = false;
+        for (name, value) in request.headers_in().entries() {
+            let (name, value) = (name.to_bytes(), value.to_bytes());
+            if name.len() == 14 && name.eq_ignore_ascii_case(b"Content-Length") {
+                if matches!(self.body, BodyKind::Chunked) {
+                    continue;
+                }
+                has_length = true;
+            }
+            if name.len() == 6
+                && name.eq_ignore_ascii_case(b"Cookie")
+                && let Some(joined) = rejoin_cookies(value)
+            {
+                self.headers.push((name, request.pool().bytes(&joined)));
+                continue;
+            }
+            self.headers.push((name, value));
+        }
+        if !has_length && matches!(self.body, BodyKind::None) {
+            self.headers.push((b"content-length", b"0"));
+        }
+    }
+}
+
+struct Facts<'r> {
+    request: Request<'r>,
+    vhost: &'r Vhost,
+    env: super::apr::Table,
+}
+
+impl<'r> Facts<'r> {
+    fn env(&self, which: Indicator) -> Option<&'r [u8]> {
+        self.env.get(self.vhost.indicator(which)).map(CStr::to_bytes)
+    }
+
+    /// An environment variable over httpd's own fact; an empty one of either sends AJP's null.
+    fn overridden(&self, which: Indicator, own: Option<&'r [u8]>) -> Option<&'r [u8]> {
+        self.env(which).or(own).filter(|text| !text.is_empty())
+    }
+
+    fn uri(&self, original: &'r [u8]) -> Cow<'r, [u8]> {
+        let flags = self.vhost.flags;
+        if flags.has(Flags::URI_UNPARSED) {
+            Cow::Borrowed(target_path(self.request.unparsed_uri()))
+        } else if flags.has(Flags::URI_COMPAT) {
+            Cow::Borrowed(original)
+        } else if flags.has(Flags::URI_ESCAPED) {
+            let path = self.request.pool().text(original);
+            // SAFETY: `text` made a NUL-terminated copy in the request's pool.
+            let path = unsafe { CStr::from_ptr(path) };
+            Cow::Borrowed(self.request.escape_path(path))
+        } else {
+            escape_uri(original)
+        }
+    }
+
+    fn remote(&self) -> (&'r [u8], u16) {
+        let (request, flags) = (self.request, self.vhost.flags);
+        if flags.has(Flags::LOCAL_ADDRESS) {
+            (request.local_ip(), 0)
+        } else if flags.has(Flags::PHYSICAL_ADDRESS) {
+            (request.client_ip(), request.client_port())
+        } else {
+            (request.useragent_ip(), request.useragent_port())
+        }
+    }
+
+    /// Scalar fields, and the attributes that every request has.
+    fn fields(&self, attributes: &mut Pairs<'r>) -> ForwardRequest<'r> {
+        let request = self.request;
+        let (remote_ip, remote_port) = self.remote();
+        let mut fields = ForwardRequest {
+            method: request.method(),
+            protocol: request.protocol(),
+            remote_addr: self.overridden(Indicator::RemoteAddr, Some(remote_ip)),
+            remote_host: self.overridden(Indicator::RemoteHost, request.remote_host()),
+            server_name: Some(self.env(Indicator::LocalName).unwrap_or_else(|| request.server_name())),
+            server_port: match self.env(Indicator::LocalPort) {
+                Some(text) => u16::try_from(leading_int(text)).unwrap_or(0),
+                None => request.server_port(),
+            },
+            remote_user: self.overridden(Indicator::RemoteUser, request.user()),
+            auth_type: self.overridden(Indicator::AuthType, request.auth_type()),
+            query_string: request.args(),
+            ..ForwardRequest::default()
+        };
+        if self.vhost.extract_ssl && self.env(Indicator::Https).is_some_and(|text| text.eq_ignore_ascii_case(b"on")) {
+            self.tls(&mut fields, attributes);
+        }
+        let port = match self.env(Indicator::RemotePort) {
+            Some(text) => text,
+            None => request.pool().bytes(decimal(remote_port).as_slice()),
+        };
+        attributes.push((b"AJP_REMOTE_PORT", port));
+        attributes.push((b"AJP_LOCAL_ADDR", self.env(Indicator::LocalAddr).unwrap_or_else(|| request.local_ip())));
+        fields
+    }
+
+    /// What mod_ssl exported (reference: apache-side.md section 5.4).
+    fn tls(&self, fields: &mut ForwardRequest<'r>, attributes: &mut Pairs<'r>) {
+        fields.is_ssl = true;
+        fields.ssl_cert = self.certificates();
+        fields.ssl_cipher = self.env(Indicator::Cipher);
+        fields.ssl_session = self.env(Indicator::Session);
+        if self.vhost.flags.has(Flags::KEY_SIZE) {
+            fields.ssl_key_size =
+                self.env(Indicator::KeySize).map(|text| u16::try_from(leading_int(text)).unwrap_or(0));
+        }
+        if let Some(protocol) = self.env(Indicator::SslProtocol).filter(|text| !text.is_empty()) {
+            attributes.push((b"AJP_SSL_PROTOCOL", protocol));
+        }
+    }
+
+    fn certificates(&self) -> Option<&'r [u8]> {
+        let own = self.env(Indicator::Certs).filter(|text| !text.is_empty());
+        if !self.vhost.flags.has(Flags::CERT_CHAIN) {
+            return own;
+        }
+        let prefix = self.vhost.indicator(Indicator::CertChainPrefix).to_bytes();
+        let mut chain = own.unwrap_or_default().to_vec();
+        for (name, value) in self.env.entries() {
+            if name.to_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)) {
+                chain.extend_from_slice(value.to_bytes());
+            }
+        }
+        (!chain.is_empty()).then(|| self.request.pool().bytes(&chain))
+    }
+
+    /// JkEnvVar entries in order: the value when set, else the default, else nothing.
+    fn env_attributes(&self, attributes: &mut Pairs<'r>) {
+        for var in &self.vhost.env_vars {
+            let value = self.env.get(&var.name).map(CStr::to_bytes).or(var.default.as_deref());
+            if let Some(value) = value {
+                attributes.push((var.name.as_bytes(), value));
+            }
+        }
+    }
+
+    /// A sub-request has no body of its own (reference: apache-side.md section 2.6, section 5.6).
+    fn body_kind(&self) -> BodyKind {
+        let request = self.request;
+        if request.main().is_some() {
+            return BodyKind::None;
+        }
+        if request.body_is_chunked() {
+            return BodyKind::Chunked;
+        }
+        match request.body_length() {
+            0 => BodyKind::None,
+            _ if self.env(Indicator::IgnoreCl).is_some() => BodyKind::Chunked,
+            length => BodyKind::Length(length),
+        }
+    }
+}
+
+/// Path of a request target as received: up to the query, without scheme and authority of an absolute-form target.
+fn target_path(target: &[u8]) -> &[u8] {
+    let path = match memchr::memmem::find(target, b"://") {
+        Some(scheme) if target.first() != Some(&b'/') => {
+            let authority = target.get(scheme.saturating_add(3)..).unwrap_or_default();
+            match memchr::memchr2(b'/', b'?', authority) {
+                Some(slash) => authority.get(slash..).unwrap_or_default(),
+                None => b"/",
+            }
+        }
+        _ => target,
+    };
+    let path = path.get(..memchr::memchr(b'?', path).unwrap_or(path.len())).unwrap_or_default();
+    if path.is_empty() { b"/" } else { path }
+}
+
+/// Bytes that ForwardURIProxy leaves as they are (reference: apache-side.md section 4.4).
+const KEPT: [bool; 256] = {
+    let mut kept = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated at compile time")]
+        {
+            kept[byte] = (byte as u8).is_ascii_alphanumeric();
+        }
+        byte += 1;
+    }
+    let others = b"~$-_.+!*'(),;:@&=/";
+    let mut index = 0;
+    while index < others.len() {
+        #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
+        {
+            kept[others[index] as usize] = true;
+        }
+        index += 1;
+    }
+    kept
+};
+
+fn is_kept(byte: u8) -> bool {
+    KEPT.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+/// ForwardURIProxy: every byte that is not kept becomes `%XX` in upper case. Borrows when nothing changes.
+fn escape_uri(uri: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = uri.iter().position(|byte| !is_kept(*byte)) else { return Cow::Borrowed(uri) };
+    let mut escaped = Vec::with_capacity(uri.len().saturating_add(32));
+    let (clean, rest) = uri.split_at_checked(first).unwrap_or((uri, &[]));
+    escaped.extend_from_slice(clean);
+    for byte in rest {
+        if is_kept(*byte) {
+            escaped.push(*byte);
+        } else {
+            escaped.extend_from_slice(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0'.wrapping_add(value) } else { b'A'.wrapping_add(value.wrapping_sub(10)) }
+}
+
+/// httpd joins several Cookie lines by ", "; RFC 9113 section 8.2.3 joins them by "; ". A comma and a blank that another
+/// `name=` follows, outside quotes, can only be httpd's: neither may stand in a cookie value (RFC 6265 section 4.1.1).
+fn rejoin_cookies(value: &[u8]) -> Option<Vec<u8>> {
+    memchr::memmem::find(value, b", ")?;
+    let mut joined = value.to_vec();
+    let mut quoted = false;
+    let mut changed = false;
+    for at in 0..value.len() {
+        match value.get(at) {
+            Some(b'"') => quoted = !quoted,
+            Some(b',') if !quoted && value.get(at.saturating_add(1)) == Some(&b' ') => {
+                let next = value.get(at.saturating_add(2)..).unwrap_or_default();
+                let name = next.iter().take_while(|byte| byte.is_ascii_graphic() && !b"=;,\"".contains(byte)).count();
+                if name > 0
+                    && next.get(name) == Some(&b'=')
+                    && let Some(comma) = joined.get_mut(at)
+                {
+                    *comma = b';';
+                    changed = true;
+                }
+            }
+            _ => {}
+        }
+    }
+    changed.then_some(joined)
+}
+
+/// C's `atoi`.
+pub(super) fn leading_int(text: &[u8]) -> i64 {
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let mut number: i64 = 0;
+    for byte in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
+        number = number.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
+    }
+    if negative { number.saturating_neg() } else { number }
+}
+
+/// A port in decimal.
+fn decimal(number: u16) -> SmallVec<[u8; 5]> {
+    let mut digits: SmallVec<[u8; 5]> = SmallVec::new();
+    let mut rest = number;
+    loop {
+        digits.insert(0, b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0)));
+        rest /= 10;
+        if rest == 0 {
+            return digits;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_all_but_the_kept_bytes_in_upper_case_hex() {
+        for (uri, escaped) in [
+            (&b"/a b"[..], &b"/a%20b"[..]),
+            (b"/a%2Fb", b"/a%252Fb"),
+            (b"/x;jsessionid=A.n1/y", b"/x;jsessionid=A.n1/y"),
+            (b"/\xc3\xa9", b"/%C3%A9"),
+            (b"/~u/$-_.!*'(),:@&=z", b"/~u/$-_.!*'(),:@&=z"),
+            (b"/a\"<>[]^`{|}", b"/a%22%3C%3E%5B%5D%5E%60%7B%7C%7D"),
+            (b"/a\\b", b"/a%5Cb"),
+            (b"/a\x7f\x01\n?#", b"/a%7F%01%0A%3F%23"),
+        ] {
+            assert_eq!(escape_uri(uri).as_ref(), escaped);
+        }
+    }
+
+    #[test]
+    fn borrows_a_uri_that_needs_no_escape() {
+        assert!(matches!(escape_uri(b"/app/index.jsp"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn takes_the_path_of_any_request_target() {
+        for (target, path) in [
+            (&b"/a%2Fb?q=1"[..], &b"/a%2Fb"[..]),
+            (b"http://h/abs/p?q=1", b"/abs/p"),
+            (b"http://h", b"/"),
+            (b"http://h?q", b"/"),
+            (b"/x?u=http://h/", b"/x"),
+            (b"/x://y", b"/x://y"),
+            (b"*", b"*"),
+        ] {
+            assert_eq!(target_path(target), path);
+        }
+    }
+
+    #[test]
+    fn joins_cookie_lines_by_semicolon_and_leaves_commas_in_values() {
+        assert_eq!(rejoin_cookies(b"a=1, b=2"), Some(b"a=1; b=2".to_vec()));
+        assert_eq!(rejoin_cookies(b"a=1; b=2"), None);
+        assert_eq!(rejoin_cookies(b"a=\"x, y=z\"; b=2"), None);
+        assert_eq!(rejoin_cookies(b"a=Mon, 01 Jan"), None);
+    }
+
+    #[test]
+    fn reads_numbers_as_atoi_does() {
+        for (text, number) in [(&b"7777x"[..], 7777), (b"", 0), (b"abc", 0), (b"-5", -5), (b" 12", 12)] {
+            assert_eq!(leading_int(text), number);
+        }
+    }
+
+    #[test]
+    fn writes_ports_in_decimal() {
+        for port in [0_u16, 7, 80, 8009, 65535] {
+            assert_eq!(decimal(port).as_slice(), port.to_string().as_bytes());
+        }
+    }
+}

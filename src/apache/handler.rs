@@ -1,0 +1,431 @@
+//! The handler: hands a mapped request to its worker and turns the result into httpd's answer (reference: apache-side.md section 2.7, section 5.9).
+//!
+//! Not here: how the worker was found (`mapping.rs`). The surprising thing: a status returned from here makes httpd write its own error
+//! page, so once any byte of a response may have left httpd, the answer is "done" and the client's connection is cut instead.
+
+use std::ffi::{CStr, c_int};
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::client::Client;
+use super::forward::{Forward, leading_int};
+use super::hooks::{DECLINED, OK, SERVER_ERROR};
+use super::mapping::{Mapping, NO_JK, NOTE_WORKER, State};
+use super::options::Flags;
+use super::request::{DIRECTORY_HANDLER, HANDLER, Request};
+use super::server_config::Indicator;
+use super::vhost::Vhost;
+use crate::balancer::session::is_switched_on;
+use crate::log::{Level, Shown, log_at};
+use crate::request_log::Fields;
+use crate::runtime::Worker;
+use crate::uri_map::{RuleOptions, parse_options, split_worker};
+use crate::worker::lb::{ActivationOf, Balance, MemberReport};
+use crate::worker::{self, Failure, Log, Served};
+
+const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
+const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
+const NOTE_DURATION: &CStr = c"JK_REQUEST_DURATION";
+const UNAUTHORIZED: u16 = 401;
+const PAYLOAD_TOO_LARGE: u16 = 413;
+
+/// The handler hook.
+pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
+    let handler = request.handler();
+    let is_directory = handler == Some(DIRECTORY_HANDLER);
+    if !is_directory && handler != Some(HANDLER) {
+        return DECLINED;
+    }
+    if request.env().get(NO_JK).is_some()
+        || (is_directory && !vhost.flags.has(Flags::DIRECTORIES) && request.note(NOTE_WORKER).is_none())
+    {
+        return DECLINED;
+    }
+    let id = request.id(vhost);
+    #[cfg(feature = "planted-panic")]
+    planted_panic(request);
+    let found = match find_worker(request, vhost) {
+        Ok(Some(found)) => found,
+        Ok(None) => return DECLINED,
+        Err(status) => return status,
+    };
+    let mut state = request.jk().unwrap_or(State::FRESH);
+    state.handled = true;
+    request.put_jk(state);
+    if request.is_proxied() {
+        log_at!(
+            vhost.logger,
+            Level::Info,
+            id,
+            "a proxied request cannot go to worker={}, answering 500",
+            Shown(found.name)
+        );
+        return SERVER_ERROR;
+    }
+    if let Err(status) = request.setup_body() {
+        return status;
+    }
+    let Some(worker) = vhost.runtime.find(found.name) else {
+        log_at!(
+            vhost.logger,
+            Level::Info,
+            id,
+            "Could not find a worker for worker name={}, answering 500",
+            Shown(found.name)
+        );
+        return SERVER_ERROR;
+    };
+    if request.client_is_gone() {
+        log_at!(
+            vhost.logger,
+            Level::Info,
+            id,
+            "Client connection aborted before the request was forwarded to worker={}",
+            Shown(found.name)
+        );
+        return OK;
+    }
+    vhost.runtime.maintain_without_watchdog(&vhost.logger);
+    let started = Instant::now();
+    let options = found.own_options.as_ref().or_else(|| state.options());
+    let status = Service { request, vhost, id, name: found.name, options }.run(worker, state.original_uri());
+    let took = started.elapsed();
+    let duration = format_duration(took.as_secs(), took.subsec_micros());
+    request.notes().set(request.pool(), NOTE_DURATION, &duration);
+    status
+}
+
+/// A worker's name, and the rule options that came with it in an environment variable.
+struct Found<'r> {
+    name: &'r [u8],
+    own_options: Option<RuleOptions>,
+}
+
+/// By note, by environment variable, or by the URI (reference: apache-side.md section 2.7 step 5).
+fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost) -> Result<Option<Found<'r>>, c_int> {
+    let mapping = Mapping { request, vhost };
+    if let Some(name) = request.note(NOTE_WORKER) {
+        if request.jk().is_none_or(|state| state.options().is_none()) {
+            mapping.recover_options(name);
+        }
+        return Ok(Some(Found { name, own_options: None }));
+    }
+    if let Some(text) = request.env().get(vhost.indicator(Indicator::Worker)).map(CStr::to_bytes) {
+        mapping.normalize_uri()?;
+        let (name, extensions) = split_worker(text);
+        let (options, problems) = parse_options(extensions);
+        for problem in problems {
+            log_at!(vhost.logger, Level::Warn, request.id(vhost), "{}", problem.into_diagnostic(None));
+        }
+        request.notes().set(request.pool(), NOTE_WORKER, name);
+        return Ok(Some(Found { name, own_options: Some(options) }));
+    }
+    mapping.map_late()?;
+    Ok(request.note(NOTE_WORKER).map(|name| Found { name, own_options: None }))
+}
+
+/// One request with its worker.
+struct Service<'r> {
+    request: Request<'r>,
+    vhost: &'r Vhost,
+    id: &'r [u8],
+    name: &'r [u8],
+    options: Option<&'r RuleOptions>,
+}
+
+impl Service<'_> {
+    fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> c_int {
+        let (request, vhost) = (self.request, self.vhost);
+        let notes = request.notes();
+        notes.set_static(NOTE_TYPE, worker.type_name());
+        let log = Log { logger: &vhost.logger, context: self.id };
+        let forward = Forward::new(request, vhost, original_uri.unwrap_or_else(|| request.uri()));
+        let mut job = worker::Request::new(forward.request(), forward.body);
+        self.set_options(&mut job);
+        let forced_route = request.env().get(c"JK_ROUTE").map(CStr::to_bytes).filter(|route| !route.is_empty());
+        job.forward.route = forced_route;
+        let mut client = Client::new(request);
+        let result = match worker {
+            Worker::Ajp(ajp) => {
+                if let Some(route) = forced_route {
+                    notes.set(request.pool(), NOTE_ROUTE, route);
+                }
+                ajp.service(&mut job, &mut client, &worker::MemberContext::default(), log)
+            }
+            Worker::Lb(lb) => {
+                let cookies = cookies(request);
+                let balance = self.balance(forced_route, &cookies, original_uri.unwrap_or_else(|| request.uri()));
+                let answer = lb.service(&mut job, &mut client, &balance, log);
+                if let Some(route) = forced_route.or(answer.route()) {
+                    notes.set(request.pool(), NOTE_ROUTE, route);
+                }
+                for (names, report) in [(&FIRST, &answer.first), (&LAST, &answer.last)] {
+                    if let Some(report) = report {
+                        note_member(request, names, report);
+                    }
+                }
+                answer.result
+            }
+            Worker::Status(name) => {
+                log_at!(
+                    vhost.logger,
+                    Level::Error,
+                    self.id,
+                    "the status worker '{name}' is not part of this version, answering 501"
+                );
+                return 501;
+            }
+        };
+        let status = self.answer(result, &mut client);
+        if !request.client_is_gone() && request.main().is_none() {
+            request.discard_body();
+        }
+        status
+    }
+
+    fn set_options(&self, job: &mut worker::Request<'_>) {
+        let flags = self.vhost.flags;
+        job.options.flush_packets = flags.has(Flags::FLUSH_PACKETS);
+        job.options.flush_header = flags.has(Flags::FLUSH_HEADER);
+        job.options.disable_reuse = flags.has(Flags::DISABLE_REUSE);
+        job.overrides.reply_timeout_ms = self.options.and_then(|rule| rule.reply_timeout_ms);
+        if let Some(text) = self.request.env().get(c"JK_REPLY_TIMEOUT").map(CStr::to_bytes) {
+            match reply_timeout(text) {
+                Some(ms) => job.overrides.reply_timeout_ms = ms.or(job.overrides.reply_timeout_ms),
+                None => {
+                    log_at!(
+                        self.vhost.logger,
+                        Level::Warn,
+                        self.id,
+                        "JK_REPLY_TIMEOUT must be a number of milliseconds, found '{}', ignored",
+                        Shown(text)
+                    );
+                }
+            }
+        }
+    }
+
+    /// What a balancer wants to know (reference: lb-shm-status.md section 2.6; environment wins over the rule).
+    fn balance<'b>(&'b self, forced_route: Option<&'b [u8]>, cookies: &'b [&'b [u8]], path: &'b [u8]) -> Balance<'b> {
+        let env = self.request.env();
+        let switch = |name: &CStr, rule: bool| env.get(name).map_or(rule, |value| is_switched_on(value.to_bytes()));
+        let rule = self.options;
+        Balance {
+            forced_route: forced_route.unwrap_or_default(),
+            path,
+            cookies,
+            sticky_ignore: switch(c"JK_STICKY_IGNORE", rule.is_some_and(|rule| rule.sticky_ignore)),
+            stateless: switch(c"JK_STATELESS", rule.is_some_and(|rule| rule.stateless)),
+            session_cookie: rule.and_then(|rule| rule.session_cookie.as_deref()),
+            session_path: rule.and_then(|rule| rule.session_path.as_deref()),
+            set_session_cookie: rule.is_some_and(|rule| rule.set_session_cookie),
+            session_cookie_path: rule.and_then(|rule| rule.session_cookie_path.as_deref()),
+            secure: self.request.is_secure(),
+            activation_of: rule
+                .filter(|rule| rule.overrides_activations())
+                .map(|rule| -> ActivationOf<'b> { Box::new(|member| rule.activation_of(member)) }),
+        }
+    }
+
+    fn answer(&self, result: Result<Served, Failure>, client: &mut Client<'_>) -> c_int {
+        match result {
+            Ok(served) => self.served(&served, client),
+            Err(failure) => self.failed(&failure, client),
+        }
+    }
+
+    fn served(&self, served: &Served, client: &mut Client<'_>) -> c_int {
+        if let Some(page) = &served.page {
+            if served.status == UNAUTHORIZED {
+                match &page.www_authenticate {
+                    Some(value) => self.request.err_headers_out().set(self.request.pool(), c"WWW-Authenticate", value),
+                    None => {
+                        log_at!(
+                            self.vhost.logger,
+                            Level::Info,
+                            self.id,
+                            "worker={} answered 401 without WWW-Authenticate",
+                            Shown(self.name)
+                        );
+                    }
+                }
+            }
+            log_at!(
+                self.vhost.logger,
+                Level::Debug,
+                self.id,
+                "status {} of worker={} becomes a page of httpd",
+                served.status,
+                Shown(self.name)
+            );
+            return c_int::from(served.status);
+        }
+        if worker::Downstream::finish(client).is_err() {
+            log_at!(
+                self.vhost.logger,
+                Level::Info,
+                self.id,
+                "Aborting connection for worker={}: the client is gone",
+                Shown(self.name)
+            );
+        }
+        log_at!(
+            self.vhost.logger,
+            Level::Debug,
+            self.id,
+            "Service finished with status={} for worker={}",
+            served.status,
+            Shown(self.name)
+        );
+        OK
+    }
+
+    fn failed(&self, failure: &Failure, client: &mut Client<'_>) -> c_int {
+        let (request, error) = (self.request, &failure.error);
+        let status = error.http_status();
+        if worker::Downstream::committed(client) || error.aborts_client() {
+            if !request.client_is_gone() || error.aborts_client() {
+                log_at!(self.vhost.logger, Level::Info, self.id, "Aborting connection for worker={}", Shown(self.name));
+            }
+            request.abort_client();
+            if worker::Downstream::committed(client) {
+                return OK;
+            }
+            return c_int::from(status);
+        }
+        client.withdraw();
+        let level = if status == PAYLOAD_TOO_LARGE { Level::Debug } else { Level::Info };
+        log_at!(self.vhost.logger, level, self.id, "Service error={status} for worker={}: {error}", Shown(self.name));
+        c_int::from(status)
+    }
+}
+
+/// `None`: not a number. `Some(None)`: negative, which means "as configured".
+fn reply_timeout(text: &[u8]) -> Option<Option<u32>> {
+    let digits = text.trim_ascii();
+    let number = digits.strip_prefix(b"-").unwrap_or(digits);
+    if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(u32::try_from(leading_int(digits)).ok())
+}
+
+fn cookies(request: Request<'_>) -> SmallVec<[&[u8]; 2]> {
+    let named = request.headers_in().entries().filter(|(name, _)| name.to_bytes().eq_ignore_ascii_case(b"Cookie"));
+    named.map(|(_, value)| value.to_bytes()).collect()
+}
+
+/// Names of the notes about one member.
+struct MemberNotes([&'static CStr; 10]);
+
+const FIRST: MemberNotes = MemberNotes([
+    c"JK_LB_FIRST_NAME",
+    c"JK_LB_FIRST_VALUE",
+    c"JK_LB_FIRST_ACCESSED",
+    c"JK_LB_FIRST_SESSIONS",
+    c"JK_LB_FIRST_READ",
+    c"JK_LB_FIRST_TRANSFERRED",
+    c"JK_LB_FIRST_ERRORS",
+    c"JK_LB_FIRST_BUSY",
+    c"JK_LB_FIRST_ACTIVATION",
+    c"JK_LB_FIRST_STATE",
+]);
+
+const LAST: MemberNotes = MemberNotes([
+    c"JK_LB_LAST_NAME",
+    c"JK_LB_LAST_VALUE",
+    c"JK_LB_LAST_ACCESSED",
+    c"JK_LB_LAST_SESSIONS",
+    c"JK_LB_LAST_READ",
+    c"JK_LB_LAST_TRANSFERRED",
+    c"JK_LB_LAST_ERRORS",
+    c"JK_LB_LAST_BUSY",
+    c"JK_LB_LAST_ACTIVATION",
+    c"JK_LB_LAST_STATE",
+]);
+
+/// Notes for mod_log_config (reference: lb-shm-status.md section 2.13).
+fn note_member(request: Request<'_>, names: &MemberNotes, report: &MemberReport) {
+    let (notes, pool) = (request.notes(), request.pool());
+    let numbers =
+        [report.value, report.accessed, report.sessions, report.read, report.transferred, report.errors, report.busy];
+    let mut texts: SmallVec<[Vec<u8>; 10]> = SmallVec::new();
+    texts.push(report.name.clone());
+    texts.extend(numbers.iter().map(|number| number.to_string().into_bytes()));
+    texts.push(report.activation.text().as_bytes().to_vec());
+    texts.push(report.state.text().as_bytes().to_vec());
+    for (name, text) in names.0.iter().zip(texts) {
+        notes.set(pool, name, &text);
+    }
+}
+
+/// `s.uuuuuu`.
+fn format_duration(seconds: u64, micros: u32) -> Vec<u8> {
+    format!("{seconds}.{micros:06}").into_bytes()
+}
+
+/// Writes the request-log line, for requests that the handler accepted (reference: apache-side.md section 6.5).
+pub(super) fn log_request(request: Request<'_>, vhost: &Vhost) {
+    let Some(format) = &vhost.request_log else { return };
+    if !request.jk().is_some_and(|state| state.handled) {
+        return;
+    }
+    let (name, port) = request.configured_server();
+    let fields = Fields {
+        duration: request.age(),
+        request_line: request.request_line(),
+        uri: request.uri(),
+        status: request.status(),
+        bytes: request.bytes_sent(),
+        canonical_server_name: request.server_name(),
+        server_name: name,
+        port,
+        protocol: request.protocol(),
+        method: request.method(),
+        query: request.args(),
+        worker: request.note(NOTE_WORKER),
+        route: request.note(NOTE_ROUTE),
+    };
+    let mut line = Vec::with_capacity(160);
+    format.render(&fields, &mut line);
+    vhost.logger.write_request(&line);
+}
+
+/// Panics when the request asks for it; only in builds for the test of the guard.
+#[cfg(feature = "planted-panic")]
+fn planted_panic(request: Request<'_>) {
+    if request.uri().ends_with(b"/planted-panic") {
+        let empty: &[u8] = &[];
+        #[allow(clippy::indexing_slicing, reason = "this is the planted panic")]
+        let byte = empty[request.uri().len()];
+        request.set_status(u16::from(byte), std::ptr::null());
+    }
+}
+
+impl Request<'_> {
+    /// Whether the client speaks TLS, as mod_ssl says in the environment.
+    fn is_secure(self) -> bool {
+        self.env().get(c"HTTPS").is_some_and(|on| on.to_bytes().eq_ignore_ascii_case(b"on"))
+            || self.http_scheme().eq_ignore_ascii_case(b"https")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reply_timeout_ignores_what_is_no_number_and_leaves_negative_ones_to_the_worker() {
+        assert_eq!(reply_timeout(b"1500"), Some(Some(1500)));
+        assert_eq!(reply_timeout(b"0"), Some(Some(0)));
+        assert_eq!(reply_timeout(b"-1"), Some(None));
+        assert_eq!(reply_timeout(b"soon"), None);
+        assert_eq!(reply_timeout(b""), None);
+    }
+
+    #[test]
+    fn durations_have_six_decimals() {
+        assert_eq!(format_duration(3, 42), b"3.000042");
+    }
+}

@@ -1,0 +1,193 @@
+//! The URI map of one server while it serves: replaced as a whole when its mount file changes.
+//!
+//! Not here: rules and lookup (`uri_map`). The surprising thing: a mount file that cannot be read keeps the rules in force, at the start
+//! as later (DEVIATIONS section 5); whoever looks a URI up holds a counted reference, so a replaced map lives until its last reader is done.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::log::{Level, Logger, log_at};
+use crate::properties::{Diagnostic, Severity};
+use crate::uri_map::{Rule, RuleList, UriMap, UriMapBuilder, read_mount_file};
+
+/// Largest mount file that is read, in bytes.
+pub const MAX_MOUNT_FILE: u64 = 64 << 20;
+
+/// A map, and what it takes to build its successor.
+#[derive(Debug)]
+pub struct LiveMap {
+    jk_mounts: Vec<Rule>,
+    worker_mounts: Vec<Rule>,
+    reject_unsafe_uri: bool,
+    file: Option<MountFile>,
+    map: ArcSwap<UriMap>,
+}
+
+#[derive(Debug)]
+struct MountFile {
+    path: String,
+    /// 0 = never looked at again.
+    reload_s: u32,
+    /// Unix seconds of the last look.
+    checked_s: AtomicU64,
+    /// Which content is in force.
+    stamp: AtomicU64,
+}
+
+/// Inputs of one map.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// From JkMount and JkUnMount.
+    pub jk_mounts: Vec<Rule>,
+    /// From `worker.<name>.mount`.
+    pub worker_mounts: Vec<Rule>,
+    /// JkMountFile and JkMountFileReload.
+    pub mount_file: Option<(String, u32)>,
+    /// `JkOptions +RejectUnsafeURI`.
+    pub reject_unsafe_uri: bool,
+}
+
+impl LiveMap {
+    /// Reads the mount file, when there is one, and compiles the rules. What is wrong with the file is in `diagnostics`.
+    pub fn new(sources: Sources, now_s: u64, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let Sources { jk_mounts, worker_mounts, mount_file, reject_unsafe_uri } = sources;
+        let (rules, stamp) = match &mount_file {
+            None => (Vec::new(), 0),
+            Some((path, _)) => match read(path) {
+                Ok((rules, stamp, findings)) => {
+                    diagnostics.extend(findings);
+                    (rules, stamp)
+                }
+                Err(message) => {
+                    diagnostics.push(Diagnostic { origin: None, severity: Severity::Error, message });
+                    (Vec::new(), 0)
+                }
+            },
+        };
+        let map = compile(&jk_mounts, &worker_mounts, rules, reject_unsafe_uri);
+        let file = mount_file.map(|(path, reload_s)| MountFile {
+            path,
+            reload_s,
+            checked_s: AtomicU64::new(now_s),
+            stamp: AtomicU64::new(stamp),
+        });
+        Self { jk_mounts, worker_mounts, reject_unsafe_uri, file, map: ArcSwap::from_pointee(map) }
+    }
+
+    /// The rules in force.
+    pub fn current(&self) -> arc_swap::Guard<Arc<UriMap>> {
+        self.map.load()
+    }
+
+    /// Whether a mount file is configured.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The rules in force after a look at the mount file, when JkMountFileReload seconds have passed since this process's last one.
+    pub fn current_at(&self, now_s: u64, logger: &Logger, request_id: &[u8]) -> arc_swap::Guard<Arc<UriMap>> {
+        if let Some(file) = &self.file
+            && file.is_due(now_s)
+        {
+            self.reload(file, logger, request_id);
+        }
+        self.map.load()
+    }
+
+    /// Replaces the rules when the file's content changed. Only the thread that moved `checked_s` comes here.
+    fn reload(&self, file: &MountFile, logger: &Logger, request_id: &[u8]) {
+        let stamp = match fs::metadata(&file.path) {
+            Ok(found) => stamp_of(&found),
+            Err(error) => {
+                log_at!(
+                    logger,
+                    Level::Error,
+                    request_id,
+                    "cannot look at {}: {error}; the current rules stay",
+                    file.path
+                );
+                return;
+            }
+        };
+        if stamp == file.stamp.load(Ordering::Relaxed) {
+            return;
+        }
+        match read(&file.path) {
+            Err(message) => log_at!(logger, Level::Error, request_id, "{message}; the current rules stay"),
+            Ok((rules, stamp, findings)) => {
+                for finding in &findings {
+                    log_at!(logger, level_of(finding.severity), request_id, "{finding}");
+                }
+                let count = rules.len();
+                let map = compile(&self.jk_mounts, &self.worker_mounts, rules, self.reject_unsafe_uri);
+                self.map.store(Arc::new(map));
+                file.stamp.store(stamp, Ordering::Relaxed);
+                log_at!(logger, Level::Info, request_id, "{} was read again: {count} rules", file.path);
+            }
+        }
+    }
+}
+
+impl MountFile {
+    /// Whether this thread is to look at the file now. Threads that come at the same time see the moved time and go on.
+    fn is_due(&self, now_s: u64) -> bool {
+        let checked = self.checked_s.load(Ordering::Relaxed);
+        self.reload_s > 0
+            && now_s.saturating_sub(checked) > u64::from(self.reload_s)
+            && self.checked_s.compare_exchange(checked, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+fn compile(jk: &[Rule], worker: &[Rule], file: Vec<Rule>, reject_unsafe_uri: bool) -> UriMap {
+    UriMapBuilder::from_parts(jk.to_vec(), worker.to_vec(), file).reject_unsafe_uri(reject_unsafe_uri).build()
+}
+
+/// Rules of the file, the stamp of what was read, and the findings.
+fn read(path: &str) -> Result<(Vec<Rule>, u64, Vec<Diagnostic>), String> {
+    let failed = |error: std::io::Error| format!("JkMountFile: cannot read '{path}': {error}");
+    let found = fs::metadata(path).map_err(failed)?;
+    if !found.is_file() {
+        return Err(format!("JkMountFile: '{path}' must be a regular file"));
+    }
+    if found.len() > MAX_MOUNT_FILE {
+        return Err(format!("JkMountFile: '{path}' has {} bytes, at most {MAX_MOUNT_FILE} are read", found.len()));
+    }
+    let text = fs::read(path).map_err(failed)?;
+    let (rules, findings) = read_mount_file(&text, path, environment);
+    Ok((rules, stamp_of(&found), findings))
+}
+
+/// Differs when the content may differ: modification time to the nanosecond, size and inode, folded into one number.
+fn stamp_of(found: &fs::Metadata) -> u64 {
+    let parts = [found.mtime().unsigned_abs(), found.mtime_nsec().unsigned_abs(), found.size(), found.ino()];
+    parts
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, part| (hash ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(17))
+        | 1
+}
+
+fn environment(name: &[u8]) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    std::env::var_os(std::ffi::OsStr::from_bytes(name)).map(std::ffi::OsString::into_vec)
+}
+
+/// How a finding is logged.
+pub fn level_of(severity: Severity) -> Level {
+    match severity {
+        Severity::Error => Level::Error,
+        Severity::Warning | Severity::Advice => Level::Warn,
+    }
+}
+
+/// Rules of the workers' `mount` properties.
+pub fn worker_mounts(mounts: &[(String, String)]) -> RuleList {
+    let mut list = RuleList::default();
+    for (worker, pattern) in mounts {
+        list.add_worker_mount(worker, pattern, None);
+    }
+    list
+}

@@ -1,0 +1,243 @@
+//! The slot of one member of one load balancer: what choosing needs, in one cache line, and the rest.
+//!
+//! Not here: the AJP worker behind the member, which other balancers may share (`slot.rs`, where all slots are drawn). The
+//! surprising thing: nothing is read twice to compare routes. A hash decides, and the text is only read when it agrees.
+
+use super::cell::{Counter, StateCell, Text, TextCell, Word, activation_code, activation_from_code, route_hash};
+use super::error::ShmError;
+use super::sequence::{Pair, Sequence};
+use super::slot::text;
+use crate::balancer::{Activation, MemberView, State};
+use crate::config::MemberSettings;
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<MemberSlot>() == 576 && align_of::<MemberSlot>() == 64);
+    assert!(std::mem::offset_of!(MemberSlot, sessions) == 64 && std::mem::offset_of!(MemberSlot, texts) == 192);
+};
+
+/// What is known of one member of one load balancer. Times are seconds since 1970; 0 = never.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct MemberSlot {
+    /// Accumulated load (`lb_value`).
+    pub value: Counter,
+    /// Least common multiple of all lbfactors by the own one; derived, kept by the writer of lbfactors.
+    pub(super) multiplier: Counter,
+    sequence: Sequence,
+    /// Error state, shared by all children.
+    pub state: StateCell,
+    numbers: Pair<MemberNumbers>,
+    /// Elections without a session.
+    pub sessions: Counter,
+    /// Failures counted against this member.
+    pub errors: Counter,
+    /// First of consecutive errors.
+    pub first_error_time: Counter,
+    /// Last error.
+    pub last_error_time: Counter,
+    /// `used` of the AJP worker at the last maintenance: equal means idle.
+    pub elected_snapshot: Counter,
+    in_use: Word,
+    _spare: [Word; 5],
+    name: TextCell,
+    texts: Pair<MemberTexts>,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct MemberNumbers {
+    distance: Word,
+    activation: Word,
+    lb_factor: Word,
+    route_hash: Word,
+    domain_hash: Word,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct MemberTexts {
+    route: TextCell,
+    domain: TextCell,
+    redirect: TextCell,
+}
+
+/// The texts of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberText {
+    /// jvmRoute.
+    Route,
+    /// Replication group.
+    Domain,
+    /// Route of the member that takes over.
+    Redirect,
+}
+
+impl MemberSlot {
+    /// The member's name, which is its AJP worker's.
+    #[must_use]
+    pub fn name(&self) -> Text {
+        self.name.load()
+    }
+
+    /// Whether a member lives here; spare slots are empty until one joins.
+    #[must_use]
+    pub fn in_use(&self) -> bool {
+        self.in_use.get() != 0
+    }
+
+    /// Tag of the settings; differs after each change of any of them.
+    #[inline]
+    #[must_use]
+    pub fn sequence(&self) -> u32 {
+        self.sequence.tag()
+    }
+
+    /// The member as the policy sees it: one cache line. `busy` is that of the AJP worker (`Region::ajp_busy`).
+    ///
+    /// Settings are consistent among themselves; state, value and multiplier are those of the same nanoseconds, not of one
+    /// instant, which is the race that `lock=Optimistic` accepts.
+    #[inline]
+    #[must_use]
+    pub fn view(&self, busy: u32) -> MemberView {
+        let (distance, activation) = self.sequence.read(|side| {
+            let numbers = self.numbers.at(side);
+            (numbers.distance(), activation_from_code(numbers.activation.get()))
+        });
+        MemberView {
+            state: self.state.get(),
+            activation,
+            distance,
+            multiplier: self.multiplier(),
+            value: self.value.get(),
+            busy,
+        }
+    }
+
+    /// What one election adds to `value`, at least 1.
+    #[inline]
+    #[must_use]
+    pub fn multiplier(&self) -> u64 {
+        self.multiplier.get().max(1)
+    }
+
+    /// The admin's will alone.
+    #[inline]
+    #[must_use]
+    pub fn activation(&self) -> Activation {
+        self.sequence.read(|side| activation_from_code(self.numbers.at(side).activation.get()))
+    }
+
+    /// The share of the load alone, at least 1.
+    #[inline]
+    #[must_use]
+    pub fn lb_factor(&self) -> u32 {
+        self.sequence.read(|side| self.numbers.at(side).lb_factor.get()).max(1)
+    }
+
+    /// Whether this is the member with that route; `hash` is [`route_hash`] of `route`, computed once per request. Texts are
+    /// only read when the hashes agree. The empty route matches nothing.
+    #[inline]
+    #[must_use]
+    pub fn has_route(&self, route: &[u8], hash: u32) -> bool {
+        self.sequence.read(|side| {
+            hash != 0
+                && self.numbers.at(side).route_hash.get() == hash
+                && self.texts.at(side).route.load().as_bytes() == route
+        })
+    }
+
+    /// Whether this member is of that domain; as [`Self::has_route`].
+    #[inline]
+    #[must_use]
+    pub fn has_domain(&self, domain: &[u8], hash: u32) -> bool {
+        self.sequence.read(|side| {
+            hash != 0
+                && self.numbers.at(side).domain_hash.get() == hash
+                && self.texts.at(side).domain.load().as_bytes() == domain
+        })
+    }
+
+    /// One of the texts; allocates nothing.
+    #[must_use]
+    pub fn text(&self, which: MemberText) -> Text {
+        self.sequence.read(|side| {
+            let texts = self.texts.at(side);
+            match which {
+                MemberText::Route => texts.route.load(),
+                MemberText::Domain => texts.domain.load(),
+                MemberText::Redirect => texts.redirect.load(),
+            }
+        })
+    }
+
+    /// All settings, consistent; allocates the texts.
+    #[must_use]
+    pub fn settings(&self) -> MemberSettings {
+        let ((distance, activation, lb_factor), [route, domain, redirect]) = self.sequence.read(|side| {
+            let (numbers, texts) = (self.numbers.at(side), self.texts.at(side));
+            (
+                (numbers.distance(), numbers.activation.get(), numbers.lb_factor.get()),
+                [texts.route.load(), texts.domain.load(), texts.redirect.load()],
+            )
+        });
+        MemberSettings {
+            route: route.as_str().to_owned(),
+            domain: domain.as_str().to_owned(),
+            redirect: redirect.as_str().to_owned(),
+            distance,
+            activation: activation_from_code(activation),
+            lb_factor: lb_factor.max(1),
+        }
+    }
+
+    pub(super) fn occupy(&self, name: &Text) {
+        self.name.store(name);
+        self.in_use.set(1);
+    }
+
+    /// The caller holds the writers' lock, or is alone.
+    pub(super) fn store(&self, settings: &MemberSettings) -> Result<(), ShmError> {
+        let route = text("route", &settings.route)?;
+        let domain = text("domain", &settings.domain)?;
+        let redirect = text("redirect", &settings.redirect)?;
+        self.sequence.write(|side| {
+            let (numbers, texts) = (self.numbers.at(side), self.texts.at(side));
+            numbers.distance.set(u32::from_ne_bytes(settings.distance.to_ne_bytes()));
+            numbers.activation.set(activation_code(settings.activation));
+            numbers.lb_factor.set(settings.lb_factor);
+            numbers.route_hash.set(route_hash(route.as_bytes()));
+            numbers.domain_hash.set(route_hash(domain.as_bytes()));
+            texts.route.store(&route);
+            texts.domain.store(&domain);
+            texts.redirect.store(&redirect);
+        });
+        Ok(())
+    }
+
+    /// Reference: lb-shm-status.md section 4.6; the AJP worker's part is [`AjpSlot::reset`].
+    pub(super) fn reset(&self) {
+        for counter in [
+            &self.elected_snapshot,
+            &self.sessions,
+            &self.first_error_time,
+            &self.last_error_time,
+            &self.errors,
+            &self.value,
+        ] {
+            counter.set(0);
+        }
+        self.state.set(State::Idle);
+    }
+
+    pub(super) fn sequence_word(&self) -> &Sequence {
+        &self.sequence
+    }
+}
+
+impl MemberNumbers {
+    #[inline]
+    fn distance(&self) -> i32 {
+        i32::from_ne_bytes(self.distance.get().to_ne_bytes())
+    }
+}

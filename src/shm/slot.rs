@@ -1,0 +1,435 @@
+//! The slots all children share: one per AJP worker name and per load balancer; those of members are in `member.rs`.
+//!
+//! Not here: busy and connected counts, which are kept per child (`children.rs`), and the rules for writing (`writer.rs`).
+//! The surprising thing: slots have no constructor. They lie in the mapping, all zero at first, and any bytes are a valid slot.
+//!
+//! Layout of 2026-11-22, version 1 (`layout::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
+//!
+//! ```text
+//!  AjpSlot (832)                                LbSlot (256)                       MemberSlot (576)
+//!    0  name                                      0  name                            0  value, multiplier, sequence, state,
+//!   64  sequence, in use, state, CPong seen,     64  sequence, in use, times,           numbers of side 0 and 1
+//!       times, snapshot                              max_busy                       64  counters, times, in use
+//!  128  side 0: numbers                         128  side 0: numbers               128  name
+//!  192          host                            192  side 1: numbers               192  side 0: route, domain, redirect
+//!  256  side 1: numbers                                                            384  side 1: route, domain, redirect
+//!  320          host
+//!  384  counters of each request
+//!  448  response time  (3 lines)
+//!  640  time to first byte  (3 lines)
+//! ```
+//!
+//! What each request reads (numbers) is apart from what each request writes (counters). The one exception is line 0 of a
+//! member: choosing needs value, state and settings together, and gets them from a single line.
+
+use super::cell::{Counter, StateCell, Text, TextCell, Word, lock_code, lock_from_code, method_code, method_from_code};
+use super::error::ShmError;
+use super::histogram::Histogram;
+use super::sequence::{Pair, Sequence};
+use crate::balancer::{Lock, Method};
+use crate::config::{AjpSettings, LbSettings};
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<AjpSlot>() == 832 && align_of::<AjpSlot>() == 64);
+    assert!(size_of::<LbSlot>() == 256 && align_of::<LbSlot>() == 64);
+    assert!(std::mem::offset_of!(AjpSlot, used) == 384 && std::mem::offset_of!(AjpSlot, response_time) == 448);
+};
+
+/// What is known of one AJP worker name, jointly for all load balancers that use it (reference: lb-shm-status.md section 3.3).
+/// Times are seconds since 1970; 0 = never.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct AjpSlot {
+    name: TextCell,
+    sequence: Sequence,
+    in_use: Word,
+    /// State of a worker that is used alone; members have their own.
+    pub state: StateCell,
+    cpong_seen: Word,
+    /// Last error.
+    pub error_time: Counter,
+    /// Last reset of the counters; at first, the start.
+    pub last_reset: Counter,
+    /// Last global maintenance.
+    pub last_maintain_time: Counter,
+    /// `used` at the last maintenance: equal means idle.
+    pub used_snapshot: Counter,
+    _spare: [Counter; 2],
+    sides: Pair<AjpSide>,
+    /// Requests given to this worker ("elected").
+    pub used: Counter,
+    /// Failed requests.
+    pub errors: Counter,
+    /// Requests that failed because of the client.
+    pub client_errors: Counter,
+    /// Replies that came too late; decays.
+    pub reply_timeouts: Counter,
+    /// Bytes received from the backend.
+    pub read: Counter,
+    /// Bytes sent to the backend.
+    pub transferred: Counter,
+    /// Most requests at a time; kept by `Region::enter_ajp`.
+    pub max_busy: Counter,
+    /// Most connections at a time; kept by `Region::connect`.
+    pub max_connected: Counter,
+    /// From the first byte sent to the end of the response.
+    pub response_time: Histogram,
+    /// From the first byte sent to the first byte received.
+    pub first_byte_time: Histogram,
+}
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct AjpSide {
+    address_sequence: Word,
+    port: Word,
+    connection_pool_timeout_s: Word,
+    ping_timeout_ms: Word,
+    connect_timeout_ms: Word,
+    prepost_timeout_ms: Word,
+    reply_timeout_ms: Word,
+    connection_ping_interval_s: Word,
+    retries: Word,
+    retry_interval_ms: Word,
+    recovery_options_set: Word,
+    recovery_options: Word,
+    busy_limit: Word,
+    max_packet_size: Word,
+    _spare: [Word; 2],
+    host: TextCell,
+}
+
+/// The numbers of [`AjpSettings`], for the request path: one `Copy` value, no allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AjpNumbers {
+    /// Changes whenever host or port do.
+    pub address_sequence: u32,
+    /// See [`AjpSettings::port`].
+    pub port: u16,
+    /// See [`AjpSettings::connection_pool_timeout_s`].
+    pub connection_pool_timeout_s: u32,
+    /// See [`AjpSettings::ping_timeout_ms`].
+    pub ping_timeout_ms: u32,
+    /// See [`AjpSettings::connect_timeout_ms`].
+    pub connect_timeout_ms: u32,
+    /// See [`AjpSettings::prepost_timeout_ms`].
+    pub prepost_timeout_ms: u32,
+    /// See [`AjpSettings::reply_timeout_ms`].
+    pub reply_timeout_ms: u32,
+    /// See [`AjpSettings::connection_ping_interval_s`].
+    pub connection_ping_interval_s: u32,
+    /// See [`AjpSettings::retries`]; at least 1.
+    pub retries: u32,
+    /// See [`AjpSettings::retry_interval_ms`].
+    pub retry_interval_ms: u32,
+    /// See [`AjpSettings::recovery_options`].
+    pub recovery_options: Option<u32>,
+    /// See [`AjpSettings::busy_limit`].
+    pub busy_limit: u32,
+    /// See [`AjpSettings::max_packet_size`]; 8192 to 65536 and a multiple of 1024, whatever is stored.
+    pub max_packet_size: u32,
+}
+
+/// Where to connect: host and port of the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Host name or address literal.
+    pub host: Text,
+    /// TCP port; 0 = contact disabled.
+    pub port: u16,
+    /// Tag for what is resolved from this; compare with [`AjpSlot::address_sequence`].
+    pub sequence: u32,
+}
+
+impl AjpSlot {
+    /// The worker's name.
+    #[must_use]
+    pub fn name(&self) -> Text {
+        self.name.load()
+    }
+
+    /// Whether a worker lives here; spare slots are empty until one joins.
+    #[must_use]
+    pub fn in_use(&self) -> bool {
+        self.in_use.get() != 0
+    }
+
+    /// Tag of the settings; differs after each change of any of them.
+    #[inline]
+    #[must_use]
+    pub fn sequence(&self) -> u32 {
+        self.sequence.tag()
+    }
+
+    /// Tag of host and port; differs after each change of either.
+    #[inline]
+    #[must_use]
+    pub fn address_sequence(&self) -> u32 {
+        self.sequence.read(|side| self.sides.at(side).address_sequence.get())
+    }
+
+    /// The numeric settings, consistent: two cache lines that only an admin's update writes.
+    #[inline]
+    #[must_use]
+    pub fn numbers(&self) -> AjpNumbers {
+        self.sequence.read(|side| self.sides.at(side).numbers())
+    }
+
+    /// Host and port, consistent.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.sequence.read(|side| {
+            let side = self.sides.at(side);
+            Address { host: side.host.load(), port: side.port(), sequence: side.address_sequence.get() }
+        })
+    }
+
+    /// All settings, consistent; allocates the host.
+    #[must_use]
+    pub fn settings(&self) -> AjpSettings {
+        let (numbers, host) = self.sequence.read(|side| {
+            let side = self.sides.at(side);
+            (side.numbers(), side.host.load())
+        });
+        AjpSettings {
+            host: host.as_str().to_owned(),
+            port: numbers.port,
+            connection_pool_timeout_s: numbers.connection_pool_timeout_s,
+            ping_timeout_ms: numbers.ping_timeout_ms,
+            connect_timeout_ms: numbers.connect_timeout_ms,
+            prepost_timeout_ms: numbers.prepost_timeout_ms,
+            reply_timeout_ms: numbers.reply_timeout_ms,
+            connection_ping_interval_s: numbers.connection_ping_interval_s,
+            retries: numbers.retries,
+            retry_interval_ms: numbers.retry_interval_ms,
+            recovery_options: numbers.recovery_options,
+            busy_limit: numbers.busy_limit,
+            max_packet_size: numbers.max_packet_size,
+        }
+    }
+
+    /// Whether this worker ever answered a CPing; only such workers are probed in the background (DEVIATIONS section 6).
+    #[inline]
+    #[must_use]
+    pub fn cpong_seen(&self) -> bool {
+        self.cpong_seen.get() != 0
+    }
+
+    /// Notes a CPong. Stores only the first time, so the line stays shared.
+    #[inline]
+    pub fn note_cpong(&self) {
+        if !self.cpong_seen() {
+            self.cpong_seen.set(1);
+        }
+    }
+
+    /// Puts a worker into an empty slot. The caller holds the writers' lock, or is alone.
+    pub(super) fn occupy(&self, name: &Text, now_s: u64) {
+        self.name.store(name);
+        self.last_reset.set(now_s);
+        self.last_maintain_time.set(now_s);
+        self.in_use.set(1);
+    }
+
+    /// The caller holds the writers' lock, or is alone.
+    pub(super) fn store(&self, settings: &AjpSettings) -> Result<(), ShmError> {
+        let host = text("host", &settings.host)?;
+        let old = self.sides.at(self.sequence.current());
+        let moved = old.host.load() != host || old.port.get() != u32::from(settings.port);
+        let address_sequence = old.address_sequence.get().wrapping_add(u32::from(moved));
+        self.sequence.write(|side| self.sides.at(side).store(settings, &host, address_sequence));
+        Ok(())
+    }
+
+    /// Reset of a plain worker; a member's reset leaves `errors` (reference: lb-shm-status.md section 4.6).
+    pub(super) fn reset(&self, now_s: u64, with_errors: bool) {
+        for counter in [
+            &self.used,
+            &self.used_snapshot,
+            &self.client_errors,
+            &self.reply_timeouts,
+            &self.read,
+            &self.transferred,
+            &self.max_busy,
+            &self.max_connected,
+        ] {
+            counter.set(0);
+        }
+        if with_errors {
+            self.errors.set(0);
+        }
+        self.response_time.reset();
+        self.first_byte_time.reset();
+        self.last_reset.set(now_s);
+    }
+
+    pub(super) fn sequence_word(&self) -> &Sequence {
+        &self.sequence
+    }
+
+    /// Leaves the slot as a writer does that is killed before its last store.
+    #[cfg(test)]
+    pub(super) fn abandon_half_way(&self, settings: &AjpSettings) {
+        let host = Text::new(&settings.host).unwrap_or_else(|| self.address().host);
+        self.sequence.abandon(|side| self.sides.at(side).store(settings, &host, u32::MAX));
+    }
+
+    pub(super) fn set_cpong_seen(&self, seen: bool) {
+        self.cpong_seen.set(u32::from(seen));
+    }
+}
+
+impl AjpSide {
+    #[inline]
+    fn port(&self) -> u16 {
+        u16::try_from(self.port.get()).unwrap_or(0)
+    }
+
+    #[inline]
+    fn numbers(&self) -> AjpNumbers {
+        AjpNumbers {
+            address_sequence: self.address_sequence.get(),
+            port: self.port(),
+            connection_pool_timeout_s: self.connection_pool_timeout_s.get(),
+            ping_timeout_ms: self.ping_timeout_ms.get(),
+            connect_timeout_ms: self.connect_timeout_ms.get(),
+            prepost_timeout_ms: self.prepost_timeout_ms.get(),
+            reply_timeout_ms: self.reply_timeout_ms.get(),
+            connection_ping_interval_s: self.connection_ping_interval_s.get(),
+            retries: self.retries.get().max(1),
+            retry_interval_ms: self.retry_interval_ms.get(),
+            recovery_options: (self.recovery_options_set.get() != 0).then(|| self.recovery_options.get()),
+            busy_limit: self.busy_limit.get(),
+            // A buffer is cut to this size, so it is made legal here and not where it is used.
+            max_packet_size: self.max_packet_size.get().clamp(8_192, 65_536) & !1_023,
+        }
+    }
+
+    fn store(&self, settings: &AjpSettings, host: &Text, address_sequence: u32) {
+        self.address_sequence.set(address_sequence);
+        self.port.set(u32::from(settings.port));
+        self.connection_pool_timeout_s.set(settings.connection_pool_timeout_s);
+        self.ping_timeout_ms.set(settings.ping_timeout_ms);
+        self.connect_timeout_ms.set(settings.connect_timeout_ms);
+        self.prepost_timeout_ms.set(settings.prepost_timeout_ms);
+        self.reply_timeout_ms.set(settings.reply_timeout_ms);
+        self.connection_ping_interval_s.set(settings.connection_ping_interval_s);
+        self.retries.set(settings.retries);
+        self.retry_interval_ms.set(settings.retry_interval_ms);
+        self.recovery_options_set.set(u32::from(settings.recovery_options.is_some()));
+        self.recovery_options.set(settings.recovery_options.unwrap_or(0));
+        self.busy_limit.set(settings.busy_limit);
+        self.max_packet_size.set(settings.max_packet_size);
+        self.host.store(host);
+    }
+}
+
+/// What is known of one load balancer. Times are seconds since 1970.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct LbSlot {
+    name: TextCell,
+    sequence: Sequence,
+    in_use: Word,
+    /// Last reset of the counters; at first, the start.
+    pub last_reset: Counter,
+    /// Last global maintenance: the decay counts from here.
+    pub last_maintain_time: Counter,
+    /// Most requests at a time; kept by `Region::enter_lb`.
+    pub max_busy: Counter,
+    _spare: [Counter; 4],
+    sides: Pair<LbSide>,
+}
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct LbSide {
+    sticky_session: Word,
+    sticky_session_force: Word,
+    retries: Word,
+    retry_interval_ms: Word,
+    recover_time_s: Word,
+    error_escalation_time_s: Word,
+    max_reply_timeouts: Word,
+    method: Word,
+    lock: Word,
+    _spare: [Word; 7],
+}
+
+impl LbSlot {
+    /// The balancer's name.
+    #[must_use]
+    pub fn name(&self) -> Text {
+        self.name.load()
+    }
+
+    /// Tag of the settings; differs after each change of any of them.
+    #[inline]
+    #[must_use]
+    pub fn sequence(&self) -> u32 {
+        self.sequence.tag()
+    }
+
+    /// All settings, consistent; allocates nothing.
+    #[must_use]
+    pub fn settings(&self) -> LbSettings {
+        self.sequence.read(|side| {
+            let side = self.sides.at(side);
+            LbSettings {
+                sticky_session: side.sticky_session.get() != 0,
+                sticky_session_force: side.sticky_session_force.get() != 0,
+                retries: side.retries.get().max(1),
+                retry_interval_ms: side.retry_interval_ms.get(),
+                recover_time_s: side.recover_time_s.get().max(1),
+                error_escalation_time_s: side.error_escalation_time_s.get(),
+                max_reply_timeouts: side.max_reply_timeouts.get(),
+                method: method_from_code(side.method.get()),
+                lock: lock_from_code(side.lock.get()),
+            }
+        })
+    }
+
+    /// The balancing method alone.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.sequence.read(|side| method_from_code(self.sides.at(side).method.get()))
+    }
+
+    /// What is held while choosing, alone.
+    #[must_use]
+    pub fn lock(&self) -> Lock {
+        self.sequence.read(|side| lock_from_code(self.sides.at(side).lock.get()))
+    }
+
+    pub(super) fn occupy(&self, name: &Text, now_s: u64) {
+        self.name.store(name);
+        self.last_reset.set(now_s);
+        self.last_maintain_time.set(now_s);
+        self.in_use.set(1);
+    }
+
+    /// The caller holds the writers' lock, or is alone.
+    pub(super) fn store(&self, settings: &LbSettings) {
+        self.sequence.write(|side| {
+            let side = self.sides.at(side);
+            side.sticky_session.set(u32::from(settings.sticky_session));
+            side.sticky_session_force.set(u32::from(settings.sticky_session_force));
+            side.retries.set(settings.retries);
+            side.retry_interval_ms.set(settings.retry_interval_ms);
+            side.recover_time_s.set(settings.recover_time_s);
+            side.error_escalation_time_s.set(settings.error_escalation_time_s);
+            side.max_reply_timeouts.set(settings.max_reply_timeouts);
+            side.method.set(method_code(settings.method));
+            side.lock.set(lock_code(settings.lock));
+        });
+    }
+
+    pub(super) fn sequence_word(&self) -> &Sequence {
+        &self.sequence
+    }
+}
+
+pub(super) fn text(what: &'static str, value: &str) -> Result<Text, ShmError> {
+    Text::new(value).ok_or_else(|| ShmError::TextTooLong { what, text: value.to_owned() })
+}

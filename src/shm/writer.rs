@@ -1,0 +1,170 @@
+//! The writers' lock in hand: changes of settings, resets, and the repair after a writer that died.
+//!
+//! Not here: whether an admin may (`status`). The surprising thing: whoever gets the lock from a dead owner has nothing to undo.
+//! Interrupted settings were never visible; what is left is to make odd sequences even and to work the multipliers out again.
+
+use super::Region;
+use super::error::ShmError;
+use super::lock::{Held, Owner};
+use super::member::MemberSlot;
+use super::slot::{AjpSlot, LbSlot};
+use crate::balancer::Method;
+use crate::config::{AjpSettings, LbSettings, MemberSettings};
+
+/// Largest least common multiple of lbfactors that is used as it is; values grow by up to this much with each request.
+const MAX_COMMON_MULTIPLE: u64 = 1 << 40;
+
+/// The writers' lock is held while this lives. Not to be kept over anything that blocks.
+#[must_use = "the lock is released when this is dropped"]
+pub struct Writer<'a> {
+    region: &'a Region,
+    _held: Held<'a>,
+}
+
+impl Region {
+    /// Takes the writers' lock, and repairs what a dead owner left. Also the lock of `lock=Pessimistic`.
+    ///
+    /// # Errors
+    /// [`ShmError::Lock`] when this thread holds the lock already, or the memory of the lock was overwritten.
+    pub fn lock(&self) -> Result<Writer<'_>, ShmError> {
+        let (held, owner) = self.header().lock.lock().map_err(ShmError::Lock)?;
+        if owner == Owner::Died {
+            // Repair first: if we die in it, the next one is told so as well.
+            self.repair();
+            held.mark_consistent().map_err(ShmError::Lock)?;
+        }
+        Ok(Writer { region: self, _held: held })
+    }
+
+    fn repair(&self) {
+        let ajp = self.ajp_slots().iter().map(AjpSlot::sequence_word);
+        let lbs = self.lb_slots().iter().map(LbSlot::sequence_word);
+        let members = self.member_slots().iter().map(MemberSlot::sequence_word);
+        for sequence in ajp.chain(lbs).chain(members) {
+            sequence.repair();
+        }
+        (0..self.plan().lb_count()).for_each(|lb| self.update_multipliers(lb));
+    }
+
+    /// Works out the multipliers of all members of `lb` (reference: lb-shm-status.md section 2.4). The caller holds the lock, or
+    /// is alone.
+    ///
+    /// Race: a reader may meet members with the new and with the old multiplier; each is what one election adds, so the
+    /// shares of these nanoseconds are off, nothing else.
+    pub(super) fn update_multipliers(&self, lb: usize) {
+        let members = || self.plan().members_of(lb).filter_map(|index| self.member(index));
+        let common = members().try_fold(1, |common, member| least_common_multiple(common, member.lb_factor()));
+        // Factors without a decent common multiple: rounded, but still in proportion.
+        let common = common.unwrap_or(MAX_COMMON_MULTIPLE);
+        for member in members() {
+            member.multiplier.set((common / u64::from(member.lb_factor())).max(1));
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// Stores the settings of AJP worker `ajp`, all at once; bumps the address sequence when host or port differ.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`]; [`ShmError::TextTooLong`], and nothing is changed.
+    pub fn set_ajp_settings(&self, ajp: usize, settings: &AjpSettings) -> Result<(), ShmError> {
+        self.ajp(ajp)?.store(settings)
+    }
+
+    /// Stores the settings of load balancer `lb`, all at once.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`].
+    pub fn set_lb_settings(&self, lb: usize, settings: &LbSettings) -> Result<(), ShmError> {
+        self.lb(lb)?.store(settings);
+        Ok(())
+    }
+
+    /// Stores the settings of a member, all at once. A changed lbfactor changes the multipliers of all members, a changed
+    /// activation sets all their values to 0 (except with Busyness, whose values are the requests in progress; reference:
+    /// lb-shm-status.md section 4.5).
+    ///
+    /// Death between store and consequences: the repair works the multipliers out again; values not set to 0 decay.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`]; [`ShmError::TextTooLong`], and nothing is changed.
+    pub fn set_member_settings(&self, member: usize, settings: &MemberSettings) -> Result<(), ShmError> {
+        let slot = self.member(member)?;
+        let lb = self.region.plan().lb_of(member).ok_or(ShmError::NoSuchSlot)?;
+        let (activation, lb_factor) = (slot.activation(), slot.lb_factor());
+        slot.store(settings)?;
+        if slot.lb_factor() != lb_factor {
+            self.region.update_multipliers(lb);
+        }
+        if slot.activation() != activation && self.lb(lb)?.method() != Method::Busyness {
+            self.clear_values(lb);
+        }
+        Ok(())
+    }
+
+    /// Sets the values of all members of `lb` to 0.
+    pub fn clear_values(&self, lb: usize) {
+        for slot in self.region.plan().members_of(lb).filter_map(|index| self.region.member(index)) {
+            slot.value.set(0);
+        }
+    }
+
+    /// Resets the counters of a plain AJP worker (reference: lb-shm-status.md section 4.6).
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`].
+    pub fn reset_ajp(&self, ajp: usize, now_s: u64) -> Result<(), ShmError> {
+        self.ajp(ajp)?.reset(now_s, true);
+        Ok(())
+    }
+
+    /// Resets a member, and the counters of its AJP worker, which other balancers show as well.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`].
+    pub fn reset_member(&self, member: usize, now_s: u64) -> Result<(), ShmError> {
+        let ajp = self.region.plan().ajp_of(member).ok_or(ShmError::NoSuchSlot)?;
+        self.member(member)?.reset();
+        self.ajp(ajp)?.reset(now_s, false);
+        Ok(())
+    }
+
+    /// Resets a load balancer and all its members.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`].
+    pub fn reset_lb(&self, lb: usize, now_s: u64) -> Result<(), ShmError> {
+        let slot = self.lb(lb)?;
+        slot.max_busy.set(0);
+        slot.last_reset.set(now_s);
+        self.region.plan().members_of(lb).try_for_each(|member| self.reset_member(member, now_s))
+    }
+
+    fn ajp(&self, index: usize) -> Result<&AjpSlot, ShmError> {
+        self.region.ajp(index).ok_or(ShmError::NoSuchSlot)
+    }
+
+    fn lb(&self, index: usize) -> Result<&LbSlot, ShmError> {
+        self.region.lb(index).ok_or(ShmError::NoSuchSlot)
+    }
+
+    fn member(&self, index: usize) -> Result<&MemberSlot, ShmError> {
+        self.region.member(index).ok_or(ShmError::NoSuchSlot)
+    }
+}
+
+impl std::fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+/// `None` beyond [`MAX_COMMON_MULTIPLE`].
+fn least_common_multiple(a: u64, factor: u32) -> Option<u64> {
+    let factor = u64::from(factor);
+    let (mut x, mut y) = (a, factor);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a.checked_div(x)?.checked_mul(factor).filter(|&multiple| multiple <= MAX_COMMON_MULTIPLE)
+}

@@ -731,8 +731,8 @@ fn is_trouble(line: &str) -> bool {
         return !line.trim().is_empty() && !line.starts_with("mod_jk: ");
     };
     let level = rest.split_once(']').and_then(|(tag, _)| tag.rsplit(':').next());
-    matches!(level, Some("error" | "crit" | "alert" | "emerg")) && !line.contains(FULL_HOUSE)
-        || line.contains("exit signal")
+    let noise = NOISE.iter().any(|text| line.contains(text));
+    (matches!(level, Some("error" | "crit" | "alert" | "emerg")) && !noise) || line.contains("exit signal")
 }
 
 #[cfg(test)]

@@ -14,4 +14,5 @@ mod support;
 
 mod httpd {
     mod harness;
+    mod real_tomcat;
 }

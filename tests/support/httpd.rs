@@ -37,6 +37,8 @@ const GENTLE_END: Duration = Duration::from_secs(30);
 const PORT_ATTEMPTS: usize = 10;
 /// What the MPMs say when all their children are busy or wanted: true, and meant, in a test of a few children.
 const FULL_HOUSE: &str = "consider raising the MaxRequestWorkers setting";
+/// What the event MPM says when it is ended while a thread of it just hands a finished request's connection back.
+const LATE_KEEP_ALIVE: &str = "AH03093: process_socket: apr_pollset_add failure for keep alive";
 /// What a configuration usually needs besides the MPM. Those that are built into this httpd have no file and are passed over.
 const STANDARD_MODULES: &[&str] = &[
     "mod_log_config",
@@ -726,7 +728,8 @@ fn is_trouble(line: &str) -> bool {
         return !line.trim().is_empty() && !line.starts_with("mod_jk: ");
     };
     let level = rest.split_once(']').and_then(|(tag, _)| tag.rsplit(':').next());
-    matches!(level, Some("error" | "crit" | "alert" | "emerg")) && !line.contains(FULL_HOUSE)
+    matches!(level, Some("error" | "crit" | "alert" | "emerg"))
+        && ![FULL_HOUSE, LATE_KEEP_ALIVE].iter().any(|text| line.contains(text))
         || line.contains("exit signal")
 }
 

@@ -323,9 +323,10 @@ fn flush_options_flush_headers_and_packets() {
         tomcat.finish();
         outcome.client.passes
     };
-    assert_eq!(run(false, false), [(0, false), (3, false)]);
-    assert_eq!(run(true, false), [(0, true), (3, false)]);
-    assert_eq!(run(false, true), [(0, false), (3, true)]);
+    let end = (0, false);
+    assert_eq!(run(false, false), [(0, false), (3, false), end]);
+    assert_eq!(run(true, false), [(0, true), (3, false), end]);
+    assert_eq!(run(false, true), [(0, false), (3, true), end]);
 }
 
 #[test]

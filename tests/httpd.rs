@@ -15,5 +15,6 @@ mod support;
 mod httpd {
     mod forwarding;
     mod harness;
+    mod http2;
     mod real_tomcat;
 }

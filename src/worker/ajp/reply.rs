@@ -78,7 +78,10 @@ impl<'w> Reply<'w> {
                 return Err(error);
             }
         };
-        self.pass(downstream, false)?;
+        if self.page.is_none() {
+            // With the last batch, so that httpd can declare the length of what it sees whole, and sends it as one.
+            downstream.finish().map_err(|_| Error::ClientWrite)?;
+        }
         if exchange.surplus() > 0 {
             let (name, surplus) = (self.worker.name(), exchange.surplus());
             say!(

@@ -13,7 +13,9 @@
 mod support;
 
 mod httpd {
+    mod fields;
     mod forwarding;
     mod harness;
     mod real_tomcat;
+    mod uri_modes;
 }

@@ -4,7 +4,7 @@
 
 use crate::support::backend::{Backend, ask, get, text};
 use crate::support::http_client::{Body, Client, Request};
-use crate::support::httpd::{Httpd, Mpm, under_every_mpm};
+use crate::support::httpd::{Httpd, under_every_mpm};
 use crate::support::tomcat_server::Pattern;
 
 /// Around the limits of an AJP body packet, some packets, and more than any buffer on the way.

@@ -39,10 +39,13 @@ const LULL: Duration = Duration::from_secs(1);
 const CLOSE_WAIT: &str = "08";
 /// Another program may take the free port that was found before httpd binds it.
 const PORT_ATTEMPTS: usize = 10;
-/// What the MPMs say when all their children are busy or wanted: true, and meant, in a test of a few children.
-const FULL_HOUSE: &str = "consider raising the MaxRequestWorkers setting";
-/// What the event MPM says when it is ended while a thread of it just hands a finished request's connection back.
-const LATE_KEEP_ALIVE: &str = "AH03093: process_socket: apr_pollset_add failure for keep alive";
+/// Errors that httpd logs by itself in a test and that say nothing about the module.
+const NOISE: &[&str] = &[
+    // All children are busy or wanted: so it is meant in a test with a few children.
+    "consider raising the MaxRequestWorkers setting",
+    // The event MPM was told to end just when a connection became idle.
+    "AH03093: process_socket: apr_pollset_add failure",
+];
 /// What a configuration usually needs besides the MPM. Those that are built into this httpd have no file and are passed over.
 const STANDARD_MODULES: &[&str] = &[
     "mod_log_config",
@@ -758,9 +761,8 @@ fn is_trouble(line: &str) -> bool {
         return !line.trim().is_empty() && !line.starts_with("mod_jk: ");
     };
     let level = rest.split_once(']').and_then(|(tag, _)| tag.rsplit(':').next());
-    matches!(level, Some("error" | "crit" | "alert" | "emerg"))
-        && ![FULL_HOUSE, LATE_KEEP_ALIVE].iter().any(|text| line.contains(text))
-        || line.contains("exit signal")
+    let noise = NOISE.iter().any(|text| line.contains(text));
+    (matches!(level, Some("error" | "crit" | "alert" | "emerg")) && !noise) || line.contains("exit signal")
 }
 
 #[cfg(test)]

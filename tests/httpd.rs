@@ -13,8 +13,10 @@
 mod support;
 
 mod httpd {
+    mod fields;
     mod forwarding;
     mod harness;
     mod http2;
     mod real_tomcat;
+    mod uri_modes;
 }

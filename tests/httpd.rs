@@ -13,5 +13,7 @@
 mod support;
 
 mod httpd {
+    mod forwarding;
     mod harness;
+    mod real_tomcat;
 }

@@ -24,6 +24,5 @@ mod oracle {
 
 #[test]
 fn both_modules_agree_but_where_a_deviation_is_named() {
-    let groups = vec![oracle::mapping::group()];
-    oracle::table::judge(groups);
+    oracle::table::judge(oracle::mapping::groups());
 }

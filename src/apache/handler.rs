@@ -37,9 +37,7 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     if !is_directory && handler != Some(HANDLER) {
         return DECLINED;
     }
-    if request.env().get(NO_JK).is_some()
-        || (is_directory && !vhost.flags.has(Flags::DIRECTORIES) && request.note(NOTE_WORKER).is_none())
-    {
+    if request.env().get(NO_JK).is_some() || (is_directory && !vhost.flags.has(Flags::DIRECTORIES)) {
         return DECLINED;
     }
     let id = request.id(vhost);
@@ -184,12 +182,16 @@ impl Service<'_> {
         status
     }
 
-    fn set_options(&self, job: &mut worker::Request<'_>) {
+    fn set_options<'o>(&'o self, job: &mut worker::Request<'o>) {
         let flags = self.vhost.flags;
         job.options.flush_packets = flags.has(Flags::FLUSH_PACKETS);
         job.options.flush_header = flags.has(Flags::FLUSH_HEADER);
         job.options.disable_reuse = flags.has(Flags::DISABLE_REUSE);
-        job.overrides.reply_timeout_ms = self.options.and_then(|rule| rule.reply_timeout_ms);
+        if let Some(rule) = self.options {
+            job.overrides.reply_timeout_ms = rule.reply_timeout_ms;
+            job.overrides.fail_on_status = Some(rule.fail_on_status.as_slice()).filter(|list| !list.is_empty());
+            job.overrides.use_server_errors = u16::try_from(rule.use_server_errors).unwrap_or(0);
+        }
         if let Some(text) = self.request.env().get(c"JK_REPLY_TIMEOUT").map(CStr::to_bytes) {
             match reply_timeout(text) {
                 Some(ms) => job.overrides.reply_timeout_ms = ms.or(job.overrides.reply_timeout_ms),

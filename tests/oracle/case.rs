@@ -48,6 +48,12 @@ impl Group {
         self
     }
 
+    /// Adds directives.
+    pub(crate) fn config(mut self, directives: &str) -> Group {
+        self.config.push_str(directives);
+        self
+    }
+
     /// Adds a file.
     pub(crate) fn file(mut self, name: &'static str, text: &str) -> Group {
         self.files.push((name, text.to_owned()));
@@ -70,8 +76,6 @@ pub(crate) struct Case {
     pub(crate) requests: Vec<Request>,
     /// What the container does with the first delivery, the second, ...; the last one stands for all that follow.
     pub(crate) answers: Vec<Vec<Step>>,
-    /// Where the difference is written down, and the differing lines.
-    pub(crate) explained: Option<(&'static str, String)>,
     /// The client sends no more after its requests, and says so.
     pub(crate) half_close: bool,
 }
@@ -170,7 +174,6 @@ pub(crate) fn case(method: &str, target: &str) -> Case {
         name,
         requests: vec![request(method, target)],
         answers: vec![usual()],
-        explained: None,
         half_close: false,
     }
 }
@@ -264,10 +267,9 @@ impl Case {
         self.half_close = true;
         self
     }
+}
 
-    /// The difference that is meant: where it is written down, and all lines that differ (`C ...` and `R ...`).
-    pub(crate) fn differs(mut self, paragraph: &'static str, lines: &str) -> Case {
-        self.explained = Some((paragraph, lines.to_owned()));
-        self
-    }
+/// A name-based virtual host.
+pub(crate) fn vhost(name: &str, directives: &str) -> String {
+    format!("<VirtualHost *:${{PORT}}>\nServerName {name}\n{directives}</VirtualHost>\n")
 }

@@ -194,7 +194,7 @@ impl Connection {
             return Err(Gone);
         };
         let data = payload.get(2..).unwrap_or_default();
-        let shown = if data.len() <= 40 { data.escape_ascii().to_string() } else { format!("{:x}", checksum(data)) };
+        let shown = if data.len() <= 40 { data.escape_ascii().to_string() } else { format!("{CHECKSUM}{:x}", checksum(data)) };
         let declared = payload.first_chunk::<2>().map(|length| u16::from_be_bytes(*length));
         self.note(place, format!("body {} bytes, declared {declared:?}: {shown}", data.len()));
         Ok(data.len())
@@ -212,6 +212,9 @@ impl Connection {
         Ok(payload)
     }
 }
+
+/// Stands before a checksum, whose digits are never taken for a port.
+pub(crate) const CHECKSUM: &str = "sum ";
 
 /// FNV-1a.
 pub(crate) fn checksum(data: &[u8]) -> u64 {

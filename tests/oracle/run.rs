@@ -12,8 +12,10 @@ use crate::support::httpd::Httpd;
 use crate::support::wait;
 
 use super::case::{Case, Group, WORKERS};
-use super::peer::{Peer, checksum};
+use super::peer::{CHECKSUM, Peer, checksum};
 
+/// How httpd's own pages begin.
+const PAGE: &[u8] = b"<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\"";
 const PROBE: &[u8] = b"GET /oracle-probe HTTP/1.1\r\nConnection: close\r\n\r\n";
 /// Only a failing case ever waits that long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -123,7 +125,7 @@ impl Side {
 
     /// Without what differs from run to run: ports, the ServerRoot, times of files that httpd serves itself.
     fn masked(&self, line: &str, client: u16, served_locally: bool) -> String {
-        if line.contains(" body ") {
+        if line.contains(CHECKSUM) {
             return line.to_owned();
         }
         if served_locally && let Some(at) = line.find("Last-Modified: ").or(line.find("ETag: ")) {
@@ -166,11 +168,21 @@ fn described(response: io::Result<Response>) -> Vec<String> {
         lines.push(format!("header {name}: {}", if own { "(httpd's)" } else { value }));
     }
     let body = &response.body;
-    let shown = if body.len() <= 600 { body.escape_ascii().to_string() } else { format!("{:x}", checksum(body)) };
+    let shown = match body.len() {
+        _ if body.starts_with(PAGE) => format!("(httpd's page) {}", title(body)),
+        0..=600 => body.escape_ascii().to_string(),
+        _ => format!("{CHECKSUM}{:x}", checksum(body)),
+    };
     lines.push(format!("body {} bytes: {shown}", body.len()));
     lines.extend(response.trailers.iter().map(|(name, value)| format!("trailer {name}: {value}")));
     lines.push(format!("end {:?}", response.end));
     lines
+}
+
+fn title(page: &[u8]) -> String {
+    let text = String::from_utf8_lossy(page);
+    let paragraphs = text.split("<h1>").nth(1).unwrap_or_default();
+    paragraphs.split("\n</body>").next().unwrap_or_default().escape_debug().to_string()
 }
 
 /// Replaces the number after `mark`, so that absence still shows.

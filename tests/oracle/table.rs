@@ -8,28 +8,54 @@ use std::path::{Path, PathBuf};
 
 use crate::support::httpd::built_module;
 
-use super::case::{Case, Group};
+use super::case::Group;
 use super::run::run;
 
 /// The fewest cases a whole run may have.
 const FEWEST: usize = 300;
 
+/// The differences that are meant. Each begins with a line `[group: case] paragraph`, and then has exactly the lines that differ.
+const EXPLAINED: &str = include_str!("explained.txt");
+
+struct Explained {
+    case: String,
+    paragraph: String,
+    lines: String,
+}
+
+fn explained() -> Vec<Explained> {
+    let mut all: Vec<Explained> = Vec::new();
+    for line in EXPLAINED.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some((case, paragraph)) = line.strip_prefix('[').and_then(|line| line.rsplit_once("] ")) {
+            all.push(Explained { case: case.to_owned(), paragraph: paragraph.to_owned(), lines: String::new() });
+        } else {
+            let last = all.last_mut().expect("explained.txt begins with a case");
+            writeln!(last.lines, "{line}").unwrap();
+        }
+    }
+    all
+}
+
 /// Runs all groups, prints the table, and fails unless every row is the same or explained.
 pub(crate) fn judge(groups: Vec<Group>) {
     let only = std::env::var("ORACLE_ONLY").unwrap_or_default();
     let (group_only, case_only) = only.split_once('/').unwrap_or((&only, ""));
+    let mut explained = explained();
     let (mut table, mut trouble, mut counts) = (String::new(), String::new(), [0_usize; 3]);
     for mut group in groups {
         if !group.name.contains(group_only) {
             continue;
         }
         group.cases.retain(|case| case.name.contains(case_only));
-        for (case, result) in group.cases.iter().zip(compared(&group)) {
-            let (row, index) = row(case, &result);
+        for (case, difference) in group.cases.iter().zip(compared(&group)) {
+            let name = format!("{}: {}", group.name, case.name);
+            let meant = explained.iter().position(|entry| entry.case == name).map(|at| explained.remove(at));
+            let (row, index) = verdict(meant.as_ref(), &difference);
             counts[index] += 1;
             writeln!(table, "{:<12} {:<58} {row}", group.name, case.name).unwrap();
             if index == 2 {
-                writeln!(trouble, "\n{}: {}\n{}", group.name, case.name, row_lines(case, &result)).unwrap();
+                writeln!(trouble, "\n[{name}] {}", meant.map_or(String::new(), |entry| entry.paragraph)).unwrap();
+                trouble.push_str(&difference);
             }
         }
     }
@@ -37,7 +63,19 @@ pub(crate) fn judge(groups: Vec<Group>) {
     writeln!(table, "{total} cases: {} same, {} explained, {} DIFFERENT", counts[0], counts[1], counts[2]).unwrap();
     println!("{table}{trouble}");
     assert!(counts[2] == 0, "{} of {total} cases differ and are not explained:\n{trouble}", counts[2]);
-    assert!(!only.is_empty() || total >= FEWEST, "only {total} cases, at least {FEWEST} are wanted");
+    if only.is_empty() {
+        let left: Vec<_> = explained.iter().map(|entry| &entry.case).collect();
+        assert!(left.is_empty(), "explained, but there are no such cases: {left:?}");
+        assert!(total >= FEWEST, "only {total} cases, at least {FEWEST} are wanted");
+    }
+}
+
+fn verdict(meant: Option<&Explained>, difference: &str) -> (String, usize) {
+    match meant {
+        None if difference.is_empty() => ("same".to_owned(), 0),
+        Some(meant) if meant.lines == difference => (format!("explained by {}", meant.paragraph), 1),
+        _ => ("DIFFERENT".to_owned(), 2),
+    }
 }
 
 /// The lines that differ, for each case.
@@ -57,21 +95,6 @@ fn c_module() -> PathBuf {
     );
     assert!(path.exists(), "no C module at {}: make oracle fetches it", path.display());
     path
-}
-
-fn row(case: &Case, difference: &str) -> (String, usize) {
-    match &case.explained {
-        None if difference.is_empty() => ("same".to_owned(), 0),
-        Some((paragraph, lines)) if lines.trim() == difference.trim() => (format!("explained by {paragraph}"), 1),
-        _ => ("DIFFERENT".to_owned(), 2),
-    }
-}
-
-fn row_lines(case: &Case, difference: &str) -> String {
-    match &case.explained {
-        None => difference.to_owned(),
-        Some((paragraph, lines)) => format!("{difference}-- but {paragraph} was to explain exactly:\n{lines}"),
-    }
 }
 
 /// Longest common subsequence; what is not in it, `C ...` and `R ...` in order.

@@ -3,6 +3,14 @@
 //! Not here: a container that behaves. The surprising thing: when the scripts are used up, the port is closed, so that a
 //! connection too many is refused instead of hanging.
 
+#![allow(dead_code, reason = "shared by several test binaries, none of which uses all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where a fact is not as it must be"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -98,7 +106,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn new(stream: TcpStream, delivered: Arc<Mutex<Vec<DecodedRequest>>>) -> Self {
+    /// The container's end of `stream`; whole requests are added to `delivered`.
+    pub(crate) fn new(stream: TcpStream, delivered: Arc<Mutex<Vec<DecodedRequest>>>) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: Some(stream), delivered }
@@ -200,6 +209,11 @@ impl Peer {
     /// Sends bytes as long as somebody takes them.
     pub(crate) fn send_anyway(&mut self, bytes: &[u8]) {
         let _ = self.stream.as_mut().expect("open").write_all(bytes);
+    }
+
+    /// Whether neither [`Peer::close`] nor [`Peer::reset`] was called.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// Closes the connection in order.

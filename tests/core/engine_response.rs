@@ -321,6 +321,7 @@ fn flush_options_flush_headers_and_packets() {
             request.options.flush_packets = packets;
         });
         tomcat.finish();
+        assert_eq!(outcome.client.finished, 1, "the end goes out with the last batch");
         outcome.client.passes
     };
     let end = (0, false);

@@ -58,9 +58,9 @@ impl Peer {
 
     /// `text` with the ports put in.
     pub(crate) fn fill(&self, text: &str) -> String {
-        (1..).zip(self.ports).fold(text.to_owned(), |text, (number, port)| {
-            text.replace(&format!("@{number}@"), &port.to_string())
-        })
+        (1..)
+            .zip(self.ports)
+            .fold(text.to_owned(), |text, (number, port)| text.replace(&format!("@{number}@"), &port.to_string()))
     }
 
     /// From now on answers like this.
@@ -194,7 +194,8 @@ impl Connection {
             return Err(Gone);
         };
         let data = payload.get(2..).unwrap_or_default();
-        let shown = if data.len() <= 40 { data.escape_ascii().to_string() } else { format!("{CHECKSUM}{:x}", checksum(data)) };
+        let shown =
+            if data.len() <= 40 { data.escape_ascii().to_string() } else { format!("{CHECKSUM}{:x}", checksum(data)) };
         let declared = payload.first_chunk::<2>().map(|length| u16::from_be_bytes(*length));
         self.note(place, format!("body {} bytes, declared {declared:?}: {shown}", data.len()));
         Ok(data.len())
@@ -218,9 +219,7 @@ pub(crate) const CHECKSUM: &str = "sum ";
 
 /// FNV-1a.
 pub(crate) fn checksum(data: &[u8]) -> u64 {
-    data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// One line for each field that is there.

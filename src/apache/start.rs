@@ -96,7 +96,8 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let loggers = Loggers::open(pool, servers)?;
     let main_logger = loggers.of(0).ok_or("the main server has no log")?;
     let loaded = load(main_config);
-    for finding in &loaded.diagnostics {
+    // Advice was given by check_config; it is not repeated in this log at every restart.
+    for finding in loaded.diagnostics.iter().filter(|finding| finding.severity > Severity::Advice) {
         log_at!(main_logger, level_of(finding.severity), b"POST_CONFIG", "{finding}");
     }
     if let Some(first) = loaded.diagnostics.iter().find(|finding| finding.severity == Severity::Error) {

@@ -13,9 +13,14 @@
 mod support;
 
 mod httpd {
+    mod balancing;
+    mod connections;
+    mod failures;
     mod fields;
     mod forwarding;
     mod harness;
+    mod panic;
     mod real_tomcat;
+    mod streaming;
     mod uri_modes;
 }

@@ -19,6 +19,9 @@ mod httpd {
     mod fields;
     mod forwarding;
     mod harness;
+    mod merges;
+    mod mount_file;
+    mod mounts;
     mod panic;
     mod real_tomcat;
     mod streaming;

@@ -13,10 +13,18 @@
 mod support;
 
 mod httpd {
+    mod balancing;
+    mod connections;
+    mod failures;
     mod fields;
     mod forwarding;
     mod harness;
     mod http2;
+    mod merges;
+    mod mount_file;
+    mod mounts;
+    mod panic;
     mod real_tomcat;
+    mod streaming;
     mod uri_modes;
 }

@@ -3,6 +3,7 @@
 //! Not here: how it is run. The surprising thing: requests of one case are sent in one piece, so two of them are pipelined.
 
 /// One configuration and its cases. `@1@`, `@2@`, `@3@` in texts stand for the ports of the recording containers.
+#[derive(Clone)]
 pub(crate) struct Group {
     /// Name in the table.
     pub(crate) name: &'static str,
@@ -120,12 +121,7 @@ pub(crate) fn usual() -> Vec<Step> {
 }
 
 /// Reads the request body and answers at once.
-pub(crate) fn answer(
-    status: u16,
-    reason: &'static str,
-    headers: &'static [&'static str],
-    body: &str,
-) -> Vec<Step> {
+pub(crate) fn answer(status: u16, reason: &'static str, headers: &'static [&'static str], body: &str) -> Vec<Step> {
     let mut steps = vec![Step::ReadBody, Step::Head(status, reason, headers)];
     if !body.is_empty() {
         steps.push(Step::Chunk(body.as_bytes().to_vec()));
@@ -170,12 +166,7 @@ pub(crate) fn get(target: &str) -> Case {
 /// A request; method and target are the case's name as well.
 pub(crate) fn case(method: &str, target: &str) -> Case {
     let name = if method == "GET" { target.to_owned() } else { format!("{method} {target}") };
-    Case {
-        name,
-        requests: vec![request(method, target)],
-        answers: vec![usual()],
-        half_close: false,
-    }
+    Case { name, requests: vec![request(method, target)], answers: vec![usual()], half_close: false }
 }
 
 /// `len` bytes in which no stretch looks like another.

@@ -4,7 +4,17 @@ use super::case::{Case, Group, get, vhost};
 
 /// All groups of this file.
 pub(crate) fn groups() -> Vec<Group> {
-    vec![patterns(), mount_file(), copied(), copied_to_all(), sections(), directories(), stripped(), aliased(), unsafe_uris()]
+    vec![
+        patterns(),
+        mount_file(),
+        copied(),
+        copied_to_all(),
+        sections(),
+        directories(),
+        stripped(),
+        aliased(),
+        unsafe_uris(),
+    ]
 }
 
 fn targets(list: &[&str]) -> Vec<Case> {
@@ -50,15 +60,82 @@ JkUnMount /app/twice w2
 
 fn patterns() -> Group {
     let mut cases = targets(&[
-        "/app/", "/app", "/app/x", "/app/x.jsp", "/x.jsp", "/x.jsp/y", "/x.JSP", "/a/b/c.jsp", "/.jsp", "/exact", "/exact/",
-        "/exactly", "/exact?a=b", "/ctx", "/ctx/", "/ctx/a", "/ctxa", "/app/static/a", "/app/static", "/app/other/a",
-        "/app/any/a", "/q/a.do", "/q/ab.do", "/q//.do", "/x%20y", "/p%25q", "/p%q", "/dup", "/dup/z", "/three", "/three/a|/b",
-        "/three/a", "/deep/a/x", "/deep/b/x", "/deep/a/s/x", "/deep/a/s/x.jsp", "/same", "/star/a/end", "/star//end",
-        "/star/a/b/end", "/star/a/ends", "/nobody/a", "/noext/a", "/badext/a", "/un", "/app/top", "/app/toop", "/App/x", "/",
-        "/a.txt", "/none", "//app//x", "/app/./x", "/app/../app/x", "/app/x/../static/a", "/app//static/a", "/app/static;a=b/a",
-        "/app;v=1/static/a", "/app/;a/x", "/none/../app/x", "/app/%2e%2e/none", "/app/..;/none", "/app/.;x/b", "/..;/app/x",
-        "/none/..;/..;/x", "/app%2fx", "/app/%73tatic/a", "/app/x%00y", "/app/x%0ay", "/app\\x", "/app/..%5cx", "/app/%252e%252e/x",
-        "/app/%zz", "/%61pp/x", "/app/#frag", "*",
+        "/app/",
+        "/app",
+        "/app/x",
+        "/app/x.jsp",
+        "/x.jsp",
+        "/x.jsp/y",
+        "/x.JSP",
+        "/a/b/c.jsp",
+        "/.jsp",
+        "/exact",
+        "/exact/",
+        "/exactly",
+        "/exact?a=b",
+        "/ctx",
+        "/ctx/",
+        "/ctx/a",
+        "/ctxa",
+        "/app/static/a",
+        "/app/static",
+        "/app/other/a",
+        "/app/any/a",
+        "/q/a.do",
+        "/q/ab.do",
+        "/q//.do",
+        "/x%20y",
+        "/p%25q",
+        "/p%q",
+        "/dup",
+        "/dup/z",
+        "/three",
+        "/three/a|/b",
+        "/three/a",
+        "/deep/a/x",
+        "/deep/b/x",
+        "/deep/a/s/x",
+        "/deep/a/s/x.jsp",
+        "/same",
+        "/star/a/end",
+        "/star//end",
+        "/star/a/b/end",
+        "/star/a/ends",
+        "/nobody/a",
+        "/noext/a",
+        "/badext/a",
+        "/un",
+        "/app/top",
+        "/app/toop",
+        "/App/x",
+        "/",
+        "/a.txt",
+        "/none",
+        "//app//x",
+        "/app/./x",
+        "/app/../app/x",
+        "/app/x/../static/a",
+        "/app//static/a",
+        "/app/static;a=b/a",
+        "/app;v=1/static/a",
+        "/app/;a/x",
+        "/none/../app/x",
+        "/app/%2e%2e/none",
+        "/app/..;/none",
+        "/app/.;x/b",
+        "/..;/app/x",
+        "/none/..;/..;/x",
+        "/app%2fx",
+        "/app/%73tatic/a",
+        "/app/x%00y",
+        "/app/x%0ay",
+        "/app\\x",
+        "/app/..%5cx",
+        "/app/%252e%252e/x",
+        "/app/%zz",
+        "/%61pp/x",
+        "/app/#frag",
+        "*",
     ]);
     cases.push(get("/app/twice"));
     for length in [4095, 4096, 4097, 8000] {
@@ -102,8 +179,30 @@ WHO=w2
 
 fn mount_file() -> Group {
     let mut cases = targets(&[
-        "/f/a", "/f/off", "/f/off2/a", "/f/no/a", "/f/yes/a", "/f/wild/a", "/f/bad/a", "/a.do", "/g", "/g/", "/g/x", "/g/y", "/eq",
-        "/blank", "/trail", "/dup", "/nothing", "/empty", "/both/a", "/both/jk/a", "/var/a", "/var2/a", "/mine/a", "/t/a",
+        "/f/a",
+        "/f/off",
+        "/f/off2/a",
+        "/f/no/a",
+        "/f/yes/a",
+        "/f/wild/a",
+        "/f/bad/a",
+        "/a.do",
+        "/g",
+        "/g/",
+        "/g/x",
+        "/g/y",
+        "/eq",
+        "/blank",
+        "/trail",
+        "/dup",
+        "/nothing",
+        "/empty",
+        "/both/a",
+        "/both/jk/a",
+        "/var/a",
+        "/var2/a",
+        "/mine/a",
+        "/t/a",
     ]);
     cases.push(get("/ext/a").answers(404, "No", &[], "backend's page"));
     cases.push(get("/ext/b").answers(399, "No", &[], "backend's page"));
@@ -150,8 +249,15 @@ fn copied_to_all() -> Group {
     ]
     .concat();
     let rows = [
-        "plain /main/a", "plain /own/a", "own /main/a", "own /own/a", "off /main/a", "off /own/a", "option /main/a%20b",
-        "plain /prop/a", "own /prop/a",
+        "plain /main/a",
+        "plain /own/a",
+        "own /main/a",
+        "own /own/a",
+        "off /main/a",
+        "off /own/a",
+        "option /main/a%20b",
+        "plain /prop/a",
+        "own /prop/a",
     ];
     Group::new("copy-all", &config, hosted(&rows)).workers("worker.w3.mount=/prop/*\n")
 }
@@ -227,11 +333,48 @@ JkMount /denied/* w2
 
 fn sections() -> Group {
     let mut cases = targets(&[
-        "/a", "/a/x", "/b/x", "/b", "/b/no/x", "/h", "/h/x", "/h/a.txt", "/hw", "/hw/x", "/hw/a/../b", "/hw/x;a=b/y", "/hw//x",
-        "/hn/x", "/he/x", "/upper", "/old", "/hm/x", "/hm/m/x", "/secret", "/m/secret", "/m/secret/x", "/m/secret;x", "/m;a/secret",
-        "/m/x/..;/secret", "/m//secret", "/m/nojk/x", "/m/nojkempty/x", "/m/late", "/m/late/x", "/rw/pt/x?q=1", "/rw/pt/x%20y",
-        "/rw/plain/x", "/rw/h/x", "/m/rwnojk/x", "/m/args?a=1", "/m/out/x", "/m/gone", "/m/redirect/x", "/m/alias/in.txt",
-        "/denied/x", "/m/",
+        "/a",
+        "/a/x",
+        "/b/x",
+        "/b",
+        "/b/no/x",
+        "/h",
+        "/h/x",
+        "/h/a.txt",
+        "/hw",
+        "/hw/x",
+        "/hw/a/../b",
+        "/hw/x;a=b/y",
+        "/hw//x",
+        "/hn/x",
+        "/he/x",
+        "/upper",
+        "/old",
+        "/hm/x",
+        "/hm/m/x",
+        "/secret",
+        "/m/secret",
+        "/m/secret/x",
+        "/m/secret;x",
+        "/m;a/secret",
+        "/m/x/..;/secret",
+        "/m//secret",
+        "/m/nojk/x",
+        "/m/nojkempty/x",
+        "/m/late",
+        "/m/late/x",
+        "/rw/pt/x?q=1",
+        "/rw/pt/x%20y",
+        "/rw/plain/x",
+        "/rw/h/x",
+        "/m/rwnojk/x",
+        "/m/args?a=1",
+        "/m/out/x",
+        "/m/gone",
+        "/m/redirect/x",
+        "/m/alias/in.txt",
+        "/denied/x",
+        "/m/",
     ]);
     cases.push(get("/hx/a").answers(404, "No", &[], "backend's page"));
     cases.push(get("/hx/b").answers(200, "Yes", &[], "backend's page"));
@@ -247,7 +390,10 @@ fn directories() -> Group {
         vhost("off", common).as_str(),
         &vhost("on", &[common, "JkOptions +ForwardDirectories\n"].concat()),
         &vhost("rule", &[common, "JkOptions +ForwardDirectories\nJkMount /plain/ w2\nJkMount /none/|* w3\n"].concat()),
-        &vhost("nojsp", "DirectoryIndex index.html\nJkOptions +ForwardDirectories\nJkMount /x/* w2\nOptions +Indexes\n"),
+        &vhost(
+            "nojsp",
+            "DirectoryIndex index.html\nJkOptions +ForwardDirectories\nJkMount /x/* w2\nOptions +Indexes\n",
+        ),
         &vhost("ext", "DirectoryIndex index.jsp\nJkMount /*.jsp w1;use_server_errors=400\n"),
     ]
     .concat();
@@ -258,7 +404,12 @@ fn directories() -> Group {
         }
     }
     cases.push(get("/jsp/").host("ext").named("extensions after an index").answers(404, "No", &[], "backend's page"));
-    cases.push(get("/plain/").host("ext").named("extensions without an index").answers(404, "No", &[], "backend's page"));
+    cases.push(get("/plain/").host("ext").named("extensions without an index").answers(
+        404,
+        "No",
+        &[],
+        "backend's page",
+    ));
     Group::new("directories", &config, cases)
         .modules(&["mod_autoindex"])
         .file("htdocs/html/index.html", "index\n")
@@ -279,8 +430,15 @@ fn stripped() -> Group {
     let mut rows = Vec::new();
     for host in ["on", "sid", "off", "nomap"] {
         for target in [
-            "/f.txt;jsessionid=1", "/f.txt;jsessionid=1;x=y", "/d;jsessionid=a.b/f.txt", "/f.txt;sid=1", "/f.txt;sidfoo", "/f.txt;JSESSIONID=1",
-            "/app/x;jsessionid=1", "/f.txt;jsessionid", "/f.txt;jsessionid=1/x",
+            "/f.txt;jsessionid=1",
+            "/f.txt;jsessionid=1;x=y",
+            "/d;jsessionid=a.b/f.txt",
+            "/f.txt;sid=1",
+            "/f.txt;sidfoo",
+            "/f.txt;JSESSIONID=1",
+            "/app/x;jsessionid=1",
+            "/f.txt;jsessionid",
+            "/f.txt;jsessionid=1/x",
         ] {
             rows.push(format!("{host} {target}"));
         }
@@ -293,10 +451,32 @@ fn aliased() -> Group {
     let config = "JkAutoAlias \"${ROOT}/webapps\"\nJkMount /*.jsp w1\nDirectoryIndex index.html\n\
         <Directory \"${ROOT}/webapps\">\nRequire all granted\nOptions +Indexes\n</Directory>\n";
     let cases = targets(&[
-        "/app1/f.txt", "/app1/f.txt;jsessionid=1", "/app1/x.jsp", "/app1", "/app1/", "/app1/WEB-INF/web.xml", "/app1/web-inf/web.xml",
-        "/app1/META-INF", "/app1/WEB-INF;x/web.xml", "/app1//WEB-INF/web.xml", "/none/WEB-INF/x", "/app1/sub/WEB-INF/x.txt",
-        "/app1/sub/s.txt", "/app1/WEB-INF%20/x", "/a.war", "/A.WAR", "/b.war", "/b.war/x", "/top.txt", "/app1/none", "/only.txt",
-        "/app1/./f.txt", "/app1/%66.txt", "/", "/app1/index.html", "/app2/",
+        "/app1/f.txt",
+        "/app1/f.txt;jsessionid=1",
+        "/app1/x.jsp",
+        "/app1",
+        "/app1/",
+        "/app1/WEB-INF/web.xml",
+        "/app1/web-inf/web.xml",
+        "/app1/META-INF",
+        "/app1/WEB-INF;x/web.xml",
+        "/app1//WEB-INF/web.xml",
+        "/none/WEB-INF/x",
+        "/app1/sub/WEB-INF/x.txt",
+        "/app1/sub/s.txt",
+        "/app1/WEB-INF%20/x",
+        "/a.war",
+        "/A.WAR",
+        "/b.war",
+        "/b.war/x",
+        "/top.txt",
+        "/app1/none",
+        "/only.txt",
+        "/app1/./f.txt",
+        "/app1/%66.txt",
+        "/",
+        "/app1/index.html",
+        "/app2/",
     ]);
     Group::new("auto-alias", config, cases)
         .modules(&["mod_autoindex"])

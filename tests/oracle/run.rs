@@ -53,7 +53,8 @@ pub(crate) fn run(group: &Group, module: &Path) -> Vec<Vec<String>> {
     let httpd = builder.start();
     let side = Side { httpd, peer };
     let mut results: Vec<_> = group.cases.iter().map(|case| side.case(case)).collect();
-    let crashes: Vec<_> = side.httpd.error_log().lines().filter(|line| line.contains("exit signal")).map(str::to_owned).collect();
+    let crashes: Vec<_> =
+        side.httpd.error_log().lines().filter(|line| line.contains("exit signal")).map(str::to_owned).collect();
     if let Some(last) = results.last_mut() {
         last.extend(crashes.iter().map(|line| format!("crash {line}")));
     }
@@ -190,7 +191,8 @@ fn without_duration(line: &str, mark: &str) -> String {
     let Some(at) = line.find(mark).map(|at| at + mark.len()) else { return line.to_owned() };
     let (before, after) = line.split_at(at);
     let digits = after.bytes().take_while(|byte| byte.is_ascii_digit()).count();
-    let fraction = after[digits..].strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+    let fraction =
+        after[digits..].strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
     if digits == 0 || fraction != 6 {
         return line.to_owned();
     }

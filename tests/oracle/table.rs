@@ -89,10 +89,8 @@ fn compared(group: &Group) -> Vec<String> {
 }
 
 fn c_module() -> PathBuf {
-    let path = std::env::var_os("ORACLE_C_MODULE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oracle/mod_jk.so"),
-        PathBuf::from,
-    );
+    let path = std::env::var_os("ORACLE_C_MODULE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oracle/mod_jk.so"), PathBuf::from);
     assert!(path.exists(), "no C module at {}: make oracle fetches it", path.display());
     path
 }

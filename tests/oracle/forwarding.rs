@@ -374,7 +374,7 @@ fn options() -> Group {
             cases.push(get("/j/a%20b").host(host).named(format!("{host} request {round}")));
         }
     }
-    Group::new("options", &groups, cases)
+    Group::new("options", &groups, cases).connections()
 }
 
 fn tls_facts() -> Group {

@@ -49,7 +49,7 @@ impl Peer {
             std::thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
                     let shared = Arc::clone(&shared);
-                    std::thread::spawn(move || Connection { stream, number, shared, requests: 0 }.serve());
+                    std::thread::spawn(move || Connection { owed: false, stream, number, shared, requests: 0 }.serve());
                 }
             });
             port
@@ -81,6 +81,8 @@ impl Peer {
 }
 
 struct Connection {
+    /// The first body packet of this request is still to come; it comes unasked.
+    owed: bool,
     stream: TcpStream,
     number: usize,
     shared: Arc<Shared>,
@@ -110,10 +112,12 @@ impl Connection {
     fn delivery(&mut self, payload: &[u8]) -> Result<(), Gone> {
         let mut lines = vec![
             format!("to w{}", self.number),
-            format!("connection {}", if self.requests == 1 { "new" } else { "reused" }),
+            format!("{CONNECTION} {}", if self.requests == 1 { "new" } else { "reused" }),
         ];
         let request = Delivery::read(payload);
         lines.extend(request.lines.iter().cloned());
+        self.owed =
+            request.content_length.as_ref().is_some_and(|text| text.parse::<usize>().is_ok_and(|length| length > 0));
         let (case, index, steps) = {
             let mut state = self.shared.state.lock().unwrap();
             state.active += 1;
@@ -138,6 +142,9 @@ impl Connection {
 
     fn step(&mut self, step: Step, request: &Delivery, place: (usize, usize)) -> Result<(), Gone> {
         let mut bytes = Vec::new();
+        if self.owed && matches!(step, Step::End | Step::EndWithoutReuse) {
+            self.body_packet(place)?;
+        }
         match step {
             Step::ReadBody => return self.read_body(request, place),
             Step::Ask(wanted) => return self.ask(wanted, place).map(|_| ()),
@@ -181,6 +188,7 @@ impl Connection {
     }
 
     fn body_packet(&mut self, place: (usize, usize)) -> Result<usize, Gone> {
+        self.owed = false;
         let Ok(payload) = self.packet() else {
             self.note(place, "body ends with the connection".to_owned());
             return Err(Gone);
@@ -208,6 +216,9 @@ impl Connection {
 
 /// Stands before a checksum, whose digits are never taken for a port.
 pub(crate) const CHECKSUM: &str = "sum ";
+
+/// The line that tells whether a connection is new; only groups about that compare it.
+pub(crate) const CONNECTION: &str = "connection is";
 
 /// FNV-1a.
 pub(crate) fn checksum(data: &[u8]) -> u64 {
@@ -288,6 +299,7 @@ impl Delivery {
             (Some(_), 0x0a) => {
                 let name = shown(fields.text()?);
                 let value = shown(fields.text()?);
+                let value = if value.is_empty() { "(empty)".to_owned() } else { value };
                 self.add("attribute", format!("{name}: {value}"));
             }
             (Some(name), _) => {

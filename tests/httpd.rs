@@ -16,4 +16,5 @@ mod httpd {
     mod forwarding;
     mod harness;
     mod real_tomcat;
+    mod status_replay;
 }

@@ -36,7 +36,7 @@ impl Screen<'_> {
     pub(super) fn render(&self) -> String {
         let (refresh, main) = match self.command.verb {
             Verb::List | Verb::Show => (self.refresh(), html! { (self.toolbar()) (list::workers(self)) }),
-            Verb::Version => (None, html! { p { (self.link().verb(Verb::List).anchor("Back to worker list")) } }),
+            Verb::Version => (None, self.version()),
             Verb::Dump => (None, self.dump()),
             Verb::Edit => (None, form::edit(self)),
             Verb::Update | Verb::Reset | Verb::Recover => {
@@ -94,6 +94,15 @@ impl Screen<'_> {
         html! {
             p.result.ok role="status" { strong { "Result: OK - You will be redirected in " (RESULT_S) " seconds." } }
             p { (back.anchor("Go back now")) }
+        }
+    }
+
+    fn version(&self) -> Markup {
+        html! {
+            nav.toolbar aria-label="View" {
+                (self.link().verb(Verb::List).anchor("Back to worker list"))
+                (self.link().verb(Verb::Dump).anchor("Dump"))
+            }
         }
     }
 

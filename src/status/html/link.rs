@@ -79,7 +79,7 @@ impl<'a> Link<'a> {
             // Names are not decoded when they come back, so they go out as they came.
             url.push_str(&encoded(name.as_bytes(), b"!$'()*+,;:@%/"));
             url.push('=');
-            url.push_str(&encoded(value.as_bytes(), b"/:*,"));
+            url.push_str(&encoded(value.as_bytes(), b"/:*,@"));
         }
         url
     }

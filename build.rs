@@ -10,6 +10,7 @@ use std::process::Command;
 const FUNCTIONS: &[&str] = &[
     "ap_add_common_vars",
     "ap_add_version_component",
+    "ap_bucket_error_create",
     "ap_check_cmd_context",
     "ap_content_type_tolower",
     "ap_discard_request_body",

@@ -13,8 +13,11 @@
 mod support;
 
 mod httpd {
+    mod fields;
     mod forwarding;
     mod harness;
+    mod http2;
     mod real_tomcat;
     mod status_replay;
+    mod uri_modes;
 }

@@ -282,10 +282,11 @@ impl Service<'_> {
             if !request.client_is_gone() || error.aborts_client() {
                 log_at!(self.vhost.logger, Level::Info, self.id, "Aborting connection for worker={}", Shown(self.name));
             }
-            request.abort_client();
             if worker::Downstream::committed(client) {
+                client.break_off();
                 return OK;
             }
+            request.abort_client();
             return c_int::from(status);
         }
         client.withdraw();

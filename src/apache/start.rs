@@ -65,10 +65,18 @@ fn report(log: ServerRef, findings: &[Diagnostic]) -> c_int {
         }
         if seen.insert(line.clone()) {
             let level = if finding.severity == Severity::Error { ffi::APLOG_ERR } else { ffi::APLOG_WARNING };
-            log.log(level | ffi::APLOG_STARTUP, &line);
+            log.log(if on_terminal() { level | ffi::APLOG_STARTUP } else { level }, &line);
         }
     }
     status
+}
+
+/// The ErrorLog is not open yet: lines go to the terminal, where a time stamp is only in the way.
+fn on_terminal() -> bool {
+    let question = c_int::try_from(ffi::AP_SQ_MAIN_STATE).unwrap_or(0);
+    // SAFETY: reads a number of httpd's.
+    let state = unsafe { ffi::ap_state_query(question) };
+    u32::try_from(state).is_ok_and(|state| state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG)
 }
 
 /// Builds what requests need, for every server.
@@ -88,7 +96,8 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let loggers = Loggers::open(pool, servers)?;
     let main_logger = loggers.of(0).ok_or("the main server has no log")?;
     let loaded = load(main_config);
-    for finding in &loaded.diagnostics {
+    // Advice was given by check_config; it is not repeated in this log at every restart.
+    for finding in loaded.diagnostics.iter().filter(|finding| finding.severity > Severity::Advice) {
         log_at!(main_logger, level_of(finding.severity), b"POST_CONFIG", "{finding}");
     }
     if let Some(first) = loaded.diagnostics.iter().find(|finding| finding.severity == Severity::Error) {

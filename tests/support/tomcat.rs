@@ -232,7 +232,10 @@ impl Peer {
 
     /// Closes the connection in order.
     pub(crate) fn close(&mut self) {
-        self.stream = None;
+        // Whoever holds a copy of the stream, to end it later, must not keep it open.
+        if let Some(stream) = self.stream.take() {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// Resets the connection.

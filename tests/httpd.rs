@@ -25,6 +25,7 @@ mod httpd {
     mod mounts;
     mod panic;
     mod real_tomcat;
+    mod status_replay;
     mod streaming;
     mod uri_modes;
 }

@@ -118,12 +118,19 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     };
     let runtime = Arc::new(Runtime::new(loaded.config, &limits, &main_logger)?);
     let mut main_map = None;
+    let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let (Some(config), Some(logger)) = (server.config(), loggers.of(index)) else { continue };
         let vhost = vhost(config, &runtime, &logger, &mut main_map);
+        if let Some(map) = &vhost.map {
+            // SAFETY: servers live as long as the configuration that is being built (rule 1).
+            let label = unsafe { super::status::label(server.0) };
+            listed.push(crate::runtime::Server { label: label.into(), map: Arc::clone(map) });
+        }
         // A second post_config of the same configuration pool does not happen; a set cell would be a bug of ours.
         config.active.set(Arc::new(vhost)).map_err(|_| "post_config ran twice for one configuration".to_owned())?;
     }
+    runtime.set_servers(listed);
     // SAFETY: live configuration pool and a NUL-terminated constant.
     unsafe { ffi::ap_add_version_component(pool.as_ptr(), VERSION.as_ptr()) };
     log_at!(main_logger, Level::Info, b"JK_INIT", "{} initialized", VERSION.to_string_lossy());

@@ -13,6 +13,9 @@
 mod support;
 
 mod httpd {
+    mod balancing;
+    mod connections;
+    mod failures;
     mod fields;
     mod forwarding;
     mod harness;
@@ -22,6 +25,12 @@ mod httpd {
     mod lb_sessions;
     mod lb_shares;
     mod lb_shm;
+    mod merges;
+    mod mount_file;
+    mod mounts;
+    mod panic;
     mod real_tomcat;
+    mod status_replay;
+    mod streaming;
     mod uri_modes;
 }

@@ -31,6 +31,7 @@ mod request;
 mod server_config;
 mod signals;
 mod start;
+mod status;
 mod vhost;
 mod watchdog;
 

@@ -66,10 +66,18 @@ fn report(log: ServerRef, findings: &[Diagnostic]) -> c_int {
         }
         if seen.insert(line.clone()) {
             let level = if finding.severity == Severity::Error { ffi::APLOG_ERR } else { ffi::APLOG_WARNING };
-            log.log(level | ffi::APLOG_STARTUP, &line);
+            log.log(if on_terminal() { level | ffi::APLOG_STARTUP } else { level }, &line);
         }
     }
     status
+}
+
+/// The ErrorLog is not open yet: lines go to the terminal, where a time stamp is only in the way.
+fn on_terminal() -> bool {
+    let question = c_int::try_from(ffi::AP_SQ_MAIN_STATE).unwrap_or(0);
+    // SAFETY: reads a number of httpd's.
+    let state = unsafe { ffi::ap_state_query(question) };
+    u32::try_from(state).is_ok_and(|state| state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG)
 }
 
 /// Builds what requests need, for every server.
@@ -89,7 +97,8 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let loggers = Loggers::open(pool, servers)?;
     let main_logger = loggers.of(0).ok_or("the main server has no log")?;
     let loaded = load(main_config);
-    for finding in &loaded.diagnostics {
+    // Advice was given by check_config; it is not repeated in this log at every restart.
+    for finding in loaded.diagnostics.iter().filter(|finding| finding.severity > Severity::Advice) {
         log_at!(main_logger, level_of(finding.severity), b"POST_CONFIG", "{finding}");
     }
     if let Some(first) = loaded.diagnostics.iter().find(|finding| finding.severity == Severity::Error) {
@@ -116,12 +125,19 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
         kept.keep(runtime.region());
     }
     let mut main_map = None;
+    let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let (Some(config), Some(logger)) = (server.config(), loggers.of(index)) else { continue };
         let vhost = vhost(config, &runtime, &logger, &mut main_map);
+        if let Some(map) = &vhost.map {
+            // SAFETY: servers live as long as the configuration that is being built (rule 1).
+            let label = unsafe { super::status::label(server.0) };
+            listed.push(crate::runtime::Server { label: label.into(), map: Arc::clone(map) });
+        }
         // A second post_config of the same configuration pool does not happen; a set cell would be a bug of ours.
         config.active.set(Arc::new(vhost)).map_err(|_| "post_config ran twice for one configuration".to_owned())?;
     }
+    runtime.set_servers(listed);
     // SAFETY: live configuration pool and a NUL-terminated constant.
     unsafe { ffi::ap_add_version_component(pool.as_ptr(), VERSION.as_ptr()) };
     log_at!(main_logger, Level::Info, b"JK_INIT", "{} initialized", VERSION.to_string_lossy());

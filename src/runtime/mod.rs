@@ -8,17 +8,19 @@ pub mod live_map;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::{Config, WorkerConfig};
 use crate::log::{Level, Logger, log_at};
 use crate::shm::{Plan, Region};
+use crate::status::{Ask, Page, Scene, Site, StatusWorker};
 use crate::worker::health::Prober;
 use crate::worker::lb::LbWorker;
 use crate::worker::shared::{AjpShared, Shared};
 use crate::worker::{AjpWorker, Alarm, Log};
+use live_map::LiveMap;
 
 /// What httpd says about itself.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +48,8 @@ pub enum Worker {
     Ajp(Arc<AjpWorker>),
     /// `type=lb`.
     Lb(Arc<LbWorker>),
-    /// `type=status`: its name.
-    Status(String),
+    /// `type=status`.
+    Status(Box<StatusWorker>),
 }
 
 impl Worker {
@@ -61,6 +63,15 @@ impl Worker {
     }
 }
 
+/// A server or virtual host, as the status worker lists its rules.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// How it is named.
+    pub label: Arc<str>,
+    /// Its rules.
+    pub map: Arc<LiveMap>,
+}
+
 /// One configuration at work.
 #[derive(Debug)]
 pub struct Runtime {
@@ -69,6 +80,8 @@ pub struct Runtime {
     ajp: Vec<Arc<AjpWorker>>,
     workers: Vec<Worker>,
     by_name: HashMap<Vec<u8>, usize>,
+    /// The main server and virtual hosts that have URI rules.
+    servers: OnceLock<Vec<Server>>,
     /// A thread of this process does the maintenance; requests need not.
     watchdog: AtomicBool,
     /// Unix seconds of this process's last maintenance.
@@ -130,7 +143,9 @@ impl Runtime {
                     lbs = lbs.saturating_add(1);
                     (lb.name.clone(), Worker::Lb(Arc::new(worker)))
                 }
-                WorkerConfig::Status(status) => (status.name.clone(), Worker::Status(status.name.clone())),
+                WorkerConfig::Status(status) => {
+                    (status.name.clone(), Worker::Status(Box::new(StatusWorker::new(status.clone()))))
+                }
             };
             by_name.entry(name.into_bytes()).or_insert(workers.len());
             workers.push(worker);
@@ -141,6 +156,7 @@ impl Runtime {
             ajp,
             workers,
             by_name,
+            servers: OnceLock::new(),
             watchdog: AtomicBool::new(limits.watchdog),
             maintained_s: AtomicU64::new(limits.now_s),
             maintaining: AtomicBool::new(false),
@@ -150,6 +166,26 @@ impl Runtime {
     /// What it was built from.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Tells which servers there are, once, when their rules have been read.
+    pub fn set_servers(&self, servers: Vec<Server>) {
+        // A second call would come from a second post_config of one configuration, which is refused elsewhere.
+        let _ = self.servers.set(servers);
+    }
+
+    /// Lets a status worker answer a request.
+    pub fn status(&self, worker: &StatusWorker, ask: &Ask<'_>, log: Log<'_>) -> Page {
+        let sites = || {
+            let servers = self.servers.get().map(Vec::as_slice).unwrap_or_default();
+            let site = |server: &Server| Site {
+                label: Arc::clone(&server.label),
+                map: server.map.refreshed(ask.now_s, log.logger, log.context),
+            };
+            servers.iter().map(site).collect()
+        };
+        let (config, shared, ajp) = (&self.config, &*self.shared, self.ajp.as_slice());
+        worker.answer(&Scene { config, shared, ajp, sites: &sites, log, now_s: ask.now_s }, ask)
     }
 
     /// The worker of that name in `worker.list`.

@@ -245,7 +245,7 @@ impl MemberSlot {
         Ok(())
     }
 
-    /// Reference: lb-shm-status.md section 4.6; the AJP worker's part is [`AjpSlot::reset`].
+    /// Reference: lb-shm-status.md section 4.6; the AJP worker's part is that of [`super::AjpSlot`].
     pub(super) fn reset(&self) {
         for counter in [
             &self.elected_snapshot,

@@ -189,6 +189,11 @@ impl AjpWorker {
         self.addresses.targets(&self.shared, Instant::now()).map(|_| ())
     }
 
+    /// The address it connects to, when this child has looked it up; never asks the resolver.
+    pub fn known_ip(&self) -> Option<std::net::IpAddr> {
+        self.addresses.known_ip(&self.shared)
+    }
+
     /// Sends `request` and passes the answer to `downstream`, in as many attempts as configured and allowed.
     ///
     /// # Errors

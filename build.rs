@@ -50,6 +50,8 @@ const FUNCTIONS: &[&str] = &[
     "apr_palloc",
     "apr_pool_cleanup_null",
     "apr_pool_cleanup_register",
+    "apr_pool_userdata_get",
+    "apr_pool_userdata_setn",
     "apr_pstrmemdup",
     "apr_sockaddr_ip_get",
     "apr_stat",

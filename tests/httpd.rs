@@ -20,6 +20,11 @@ mod httpd {
     mod forwarding;
     mod harness;
     mod http2;
+    mod lb_failure;
+    mod lb_health;
+    mod lb_sessions;
+    mod lb_shares;
+    mod lb_shm;
     mod merges;
     mod mount_file;
     mod mounts;

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::apr::{Pool, ServerRef};
 use super::hooks::{OK, SERVER_ERROR};
+use super::keep::Kept;
 use super::log_file::LogFile;
 use super::options::Flags;
 use super::server_config::{self, INDICATOR_DEFAULTS, ServerConfig};
@@ -109,14 +110,20 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
             .log(ffi::APLOG_WARNING, "mod_jk: no JkShmFile is given, using logs/jk-runtime-status under ServerRoot");
         root_relative(pool, DEFAULT_SHM_FILE)
     });
+    let kept = servers.kept();
     let limits = Limits {
         children: mpm(ffi::AP_MPMQ_HARD_LIMIT_DAEMONS),
         shm_file,
         shm_size_kib: main_config.process.shm_size_kib.unwrap_or(0),
         watchdog: main_config.process.watchdog_interval_s > 0,
         now_s: now_s(),
+        previous: kept.as_ref().and_then(Kept::previous),
+        keep_edits: main_config.process.keep_edits,
     };
     let runtime = Arc::new(Runtime::new(loaded.config, &limits, &main_logger)?);
+    if let Some(kept) = kept {
+        kept.keep(runtime.region());
+    }
     let mut main_map = None;
     let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
@@ -309,6 +316,19 @@ impl Servers {
 
     fn iter(&self) -> impl Iterator<Item = Server> {
         self.0.iter().copied()
+    }
+
+    /// Where the shared memory is kept over restarts; not in the trial run, whose process ends when httpd goes to the background.
+    fn kept(&self) -> Option<Kept<'_>> {
+        let question = c_int::try_from(ffi::AP_SQ_MAIN_STATE).unwrap_or(0);
+        // SAFETY: answers a number.
+        let state = unsafe { ffi::ap_state_query(question) };
+        if u32::try_from(state) == Ok(ffi::AP_SQ_MS_CREATE_PRE_CONFIG) {
+            return None;
+        }
+        let main = self.0.first().map_or(std::ptr::null_mut(), |server| server.0);
+        // SAFETY: null or the live main server (rule 1); post_config runs before any other thread.
+        unsafe { Kept::of(main) }
     }
 
     fn log(&self) -> ServerRef {

@@ -15,15 +15,21 @@ mod support;
 mod httpd {
     mod balancing;
     mod connections;
+    mod cves;
+    mod directives;
     mod failures;
     mod fields;
     mod forwarding;
     mod harness;
+    mod logs;
     mod merges;
     mod mount_file;
     mod mounts;
+    mod neighbours;
     mod panic;
     mod real_tomcat;
+    mod refusals;
+    mod shared_memory;
     mod streaming;
     mod uri_modes;
 }

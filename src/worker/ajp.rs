@@ -205,7 +205,7 @@ impl AjpWorker {
             self.shared.count_used();
             return Err(self.give_up(error, Tally::default(), false, log));
         }
-        let Some(lease) = self.pool.acquire() else {
+        let Some(mut lease) = self.pool.acquire() else {
             let (size, waited_ms) = (self.pool.size(), millis(self.pool.acquire_timeout()));
             return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
         };
@@ -217,7 +217,7 @@ impl AjpWorker {
         if self.shared.state() == State::Error {
             self.shared.set_state(State::Probe);
         }
-        let (served, kept) = self.attempts(&lease, request, downstream, &scene)?;
+        let (served, kept) = self.attempts(&mut lease, request, downstream, &scene)?;
         self.shared.set_state(State::Ok);
         if let Some(connection) = kept {
             lease.give_back(connection, Instant::now());
@@ -240,7 +240,7 @@ impl AjpWorker {
 
     fn attempts(
         &self,
-        lease: &Lease<'_>,
+        lease: &mut Lease<'_>,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
@@ -348,7 +348,7 @@ impl AjpWorker {
     /// One attempt; the connection comes back when it may be used again.
     fn attempt(
         &self,
-        lease: &Lease<'_>,
+        lease: &mut Lease<'_>,
         only_new: bool,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
@@ -357,7 +357,6 @@ impl AjpWorker {
     ) -> Result<(Served, Option<Connection>), Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
-        request.body.rewind();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
             Ok(()) => reply::Reply::new(self, scene, &connection).run(&mut connection, request, downstream, facts),
             Err(error) => Err(error),
@@ -376,7 +375,7 @@ impl AjpWorker {
     /// A usable connection: an idle one that is alive, or a new one; probed as configured.
     fn connection(
         &self,
-        lease: &Lease<'_>,
+        lease: &mut Lease<'_>,
         only_new: bool,
         numbers: &Numbers,
         log: Log<'_>,

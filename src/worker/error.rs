@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 
 use crate::ajp::packet::FrameError;
+use crate::balancer::state::Outcome;
 
 /// Why a request failed. The text of each names the peer and the numbers, without the worker's name.
 #[derive(Debug)]
@@ -232,6 +233,24 @@ impl Error {
     /// The client's connection must be cut instead of answered: the client is at fault, or part of a response is out.
     pub fn aborts_client(&self) -> bool {
         matches!(self, Self::ClientRead | Self::ClientWrite | Self::Committed(_))
+    }
+}
+
+impl Class {
+    /// The same for the balancer, with what only the caller knows: whether the member has more reply timeouts than are
+    /// tolerated, and whether no other request is running on it.
+    pub fn outcome(self, over_limit: bool, alone: bool) -> Outcome {
+        match self {
+            Self::ClientError => Outcome::ClientError,
+            Self::ServerError => Outcome::ServerError,
+            Self::ProtocolError => Outcome::ProtocolError,
+            Self::SoftStatus => Outcome::SoftStatus,
+            Self::HardStatus => Outcome::HardStatus,
+            Self::BusyLimit => Outcome::BusyLimit,
+            Self::NoEndpoint => Outcome::NoEndpoint,
+            Self::ReplyTimeout => Outcome::ReplyTimeout { over_limit },
+            Self::Failure => Outcome::Failure { alone },
+        }
     }
 }
 

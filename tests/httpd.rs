@@ -21,6 +21,12 @@ mod httpd {
     mod fields;
     mod forwarding;
     mod harness;
+    mod http2;
+    mod lb_failure;
+    mod lb_health;
+    mod lb_sessions;
+    mod lb_shares;
+    mod lb_shm;
     mod logs;
     mod merges;
     mod mount_file;
@@ -30,6 +36,7 @@ mod httpd {
     mod real_tomcat;
     mod refusals;
     mod shared_memory;
+    mod status_replay;
     mod streaming;
     mod uri_modes;
 }

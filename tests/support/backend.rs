@@ -287,7 +287,7 @@ impl Drop for Backend {
 fn serve(stream: TcpStream, connection: usize, streams: &Streams, record: &Record, behaviour: &dyn Fn(&mut Call<'_>)) {
     let mut peer = Peer::new(stream, Arc::default());
     while peer.is_open() {
-        let Some(request) = peer.try_forward_request() else { break };
+        let Some(request) = peer.try_forward_request_past_pings() else { break };
         let index = {
             let mut record = record.lock().unwrap();
             record.push(Seen { request: request.clone(), body: Vec::new(), connection });

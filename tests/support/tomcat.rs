@@ -125,6 +125,20 @@ impl Peer {
         Some(request)
     }
 
+    /// The same, and answers each CPing before it.
+    pub(crate) fn try_forward_request_past_pings(&mut self) -> Option<DecodedRequest> {
+        loop {
+            let payload = self.read_packet()?;
+            if payload == CPING[4..] {
+                self.cpong();
+                continue;
+            }
+            let request = decode(&payload).unwrap();
+            self.delivered.lock().unwrap().push(request.clone());
+            return Some(request);
+        }
+    }
+
     /// Reads a body packet; empty = end of body.
     pub(crate) fn expect_body(&mut self) -> Vec<u8> {
         let payload = self.read_packet().expect("a body packet, not the end");
@@ -236,7 +250,10 @@ impl Peer {
 
     /// Closes the connection in order.
     pub(crate) fn close(&mut self) {
-        self.stream = None;
+        // Whoever holds a copy of the stream, to end it later, must not keep it open.
+        if let Some(stream) = self.stream.take() {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// Resets the connection.

@@ -11,6 +11,9 @@ use super::request::Request;
 use crate::ajp::response::ResponseHead;
 use crate::worker::{ClientError, Downstream};
 
+/// Status by which httpd's filters know that a backend broke.
+const BAD_GATEWAY: i32 = 502;
+
 /// Request body and response of one request.
 pub(super) struct Client<'r> {
     request: Request<'r>,
@@ -54,6 +57,20 @@ impl<'r> Client<'r> {
         self.request.set_status(200, std::ptr::null());
         self.request.reset_content();
         self.started = false;
+    }
+
+    /// Ends a response that is already on its way as broken: the HTTP filters send no final chunk, HTTP/2 resets the stream,
+    /// and the connection is closed, so that nobody takes the part for the whole.
+    pub(super) fn break_off(&mut self) {
+        let request = self.request;
+        // SAFETY: live pool and bucket allocator of this request's connection (rule 1); no message is passed.
+        let bucket = unsafe {
+            ffi::ap_bucket_error_create(BAD_GATEWAY, std::ptr::null(), request.pool().as_ptr(), request.bucket_alloc())
+        };
+        self.insert(bucket);
+        // The client may be gone as well: there is nobody left to tell.
+        let _ = Downstream::finish(self);
+        request.abort_client();
     }
 
     fn brigade(&mut self) -> *mut ffi::apr_bucket_brigade {

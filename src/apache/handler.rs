@@ -165,15 +165,7 @@ impl Service<'_> {
                 }
                 answer.result
             }
-            Worker::Status(name) => {
-                log_at!(
-                    vhost.logger,
-                    Level::Error,
-                    self.id,
-                    "the status worker '{name}' is not part of this version, answering 501"
-                );
-                return 501;
-            }
+            Worker::Status(status) => return super::status::serve(request, vhost, status, log),
         };
         let status = self.answer(result, &mut client);
         if !request.client_is_gone() && request.main().is_none() {
@@ -302,10 +294,11 @@ impl Service<'_> {
             if !request.client_is_gone() || error.aborts_client() {
                 log_at!(self.vhost.logger, Level::Info, self.id, "Aborting connection for worker={}", Shown(self.name));
             }
-            request.abort_client();
             if worker::Downstream::committed(client) {
+                client.break_off();
                 return OK;
             }
+            request.abort_client();
             return c_int::from(status);
         }
         client.withdraw();

@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -33,6 +33,10 @@ use super::{process, wait};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// httpd itself gives its children about ten seconds before it kills them, and says so in the error log.
 const GENTLE_END: Duration = Duration::from_secs(30);
+/// How long httpd is waited for to be quiet before it is ended.
+const LULL: Duration = Duration::from_secs(1);
+/// State of a connection in /proc/net/tcp that the client has closed and httpd has not.
+const CLOSE_WAIT: &str = "08";
 /// Another program may take the free port that was found before httpd binds it.
 const PORT_ATTEMPTS: usize = 10;
 /// Errors that httpd logs by itself in a test and that say nothing about the module.
@@ -179,6 +183,25 @@ pub(crate) fn built_module() -> PathBuf {
     let module = binary.parent().unwrap().join("libmod_jk.so");
     assert!(module.exists(), "cargo built no {}", module.display());
     module
+}
+
+/// The module with a feature of Cargo.toml that no other test wants, in a target folder of its own beside the usual one.
+pub(crate) fn module_with_feature(feature: &str) -> PathBuf {
+    static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let binary = std::env::current_exe().unwrap();
+    // <target>/<profile>/deps/<binary>
+    let target = binary.ancestors().nth(3).unwrap().join(feature);
+    let mut built = BUILT.lock().unwrap();
+    if !built.iter().any(|known| known == feature) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.args(["build", "--locked", "--lib", "--features", feature, "--target-dir"]).arg(&target);
+        let output = command.output().expect("cargo can be run");
+        assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+        built.push(feature.to_owned());
+    }
+    target.join("debug/libmod_jk.so")
 }
 
 /// What a test wants of its httpd. Nothing happens before [`Builder::start`] or its siblings.
@@ -681,12 +704,30 @@ impl Httpd {
         })
     }
 
+    /// Waits until no thread of the children is at work, but not for long: a request may be stuck on purpose. The event MPM's
+    /// children crash (close_worker_sockets) when they are ended just while a thread closes its connection.
+    fn await_quiet(&self) {
+        let limit = Instant::now() + LULL;
+        let mut quiet = 0;
+        wait::until_some(PATIENCE, "httpd to be quiet or its time to be over", || {
+            let port = format!(":{:04X}", self.root.port);
+            let closing = fs::read_to_string("/proc/net/tcp").unwrap_or_default().lines().any(|line| {
+                let mut fields = line.split_whitespace().skip(1);
+                fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some(CLOSE_WAIT)
+            });
+            let busy = closing || self.children().into_iter().any(is_at_work);
+            quiet = if busy { 0 } else { quiet + 1 };
+            (quiet == 2 || Instant::now() >= limit).then_some(())
+        });
+    }
+
     #[track_caller]
     fn end_and_check(&mut self) {
         if std::mem::replace(&mut self.checked, true) {
             return;
         }
         let crashed = self.child.try_wait().expect("a child of ours can be waited for");
+        self.await_quiet();
         let (_, gently) = process::end(&mut self.child, GENTLE_END);
         if std::thread::panicking() {
             eprintln!("{}", self.root.everything());
@@ -715,6 +756,14 @@ fn parent_of(pid: u32) -> Option<u32> {
         return None;
     }
     fields.next()?.parse().ok()
+}
+
+/// Whether a thread of this process is running.
+fn is_at_work(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+        .any(|stat| stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('S')))
 }
 
 /// What in an error log is a reason to fail: undeclared trouble, and declared lines that never came.

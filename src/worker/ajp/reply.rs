@@ -109,8 +109,10 @@ impl<'w> Reply<'w> {
                     Step::Next => {}
                     Step::End(end) => return Ok(end),
                     Step::Answer(wanted) => {
-                        // The client may be waiting for what we hold before it sends more.
-                        self.pass(downstream, self.flush)?;
+                        if self.flush {
+                            // The client may be waiting for it before it sends more.
+                            self.pass(downstream, true)?;
+                        }
                         facts.body_consumed = true;
                         self.answer(wanted, connection, request, downstream)?;
                         exchange.body_answered();

@@ -437,9 +437,10 @@ impl AjpWorker {
         facts: &mut Facts,
     ) -> Result<(), Error> {
         let head = request.packet.as_slice();
+        let has_first_packet = request.body.has_first_packet();
         let data = request.body.first_packet(limits.body_data());
         let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
-        let sent = if data.is_empty() {
+        let sent = if !has_first_packet {
             connection.send(&mut [IoSlice::new(head)], limits.wait())
         } else {
             connection.send(&mut [IoSlice::new(head), IoSlice::new(&prefix), IoSlice::new(data)], limits.wait())

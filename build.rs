@@ -10,6 +10,7 @@ use std::process::Command;
 const FUNCTIONS: &[&str] = &[
     "ap_add_common_vars",
     "ap_add_version_component",
+    "ap_bucket_error_create",
     "ap_check_cmd_context",
     "ap_content_type_tolower",
     "ap_discard_request_body",
@@ -49,6 +50,8 @@ const FUNCTIONS: &[&str] = &[
     "apr_palloc",
     "apr_pool_cleanup_null",
     "apr_pool_cleanup_register",
+    "apr_pool_userdata_get",
+    "apr_pool_userdata_setn",
     "apr_pstrmemdup",
     "apr_sockaddr_ip_get",
     "apr_stat",

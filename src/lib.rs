@@ -35,5 +35,6 @@ pub mod properties;
 pub mod request_log;
 pub mod runtime;
 pub mod shm;
+pub mod status;
 pub mod uri_map;
 pub mod worker;

@@ -13,5 +13,24 @@
 mod support;
 
 mod httpd {
+    mod balancing;
+    mod connections;
+    mod failures;
+    mod fields;
+    mod forwarding;
     mod harness;
+    mod http2;
+    mod lb_failure;
+    mod lb_health;
+    mod lb_sessions;
+    mod lb_shares;
+    mod lb_shm;
+    mod merges;
+    mod mount_file;
+    mod mounts;
+    mod panic;
+    mod real_tomcat;
+    mod status_replay;
+    mod streaming;
+    mod uri_modes;
 }

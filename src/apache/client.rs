@@ -11,6 +11,9 @@ use super::request::Request;
 use crate::ajp::response::ResponseHead;
 use crate::worker::{ClientError, Downstream};
 
+/// Status by which httpd's filters know that a backend broke.
+const BAD_GATEWAY: i32 = 502;
+
 /// Request body and response of one request.
 pub(super) struct Client<'r> {
     request: Request<'r>,
@@ -56,6 +59,20 @@ impl<'r> Client<'r> {
         self.started = false;
     }
 
+    /// Ends a response that is already on its way as broken: the HTTP filters send no final chunk, HTTP/2 resets the stream,
+    /// and the connection is closed, so that nobody takes the part for the whole.
+    pub(super) fn break_off(&mut self) {
+        let request = self.request;
+        // SAFETY: live pool and bucket allocator of this request's connection (rule 1); no message is passed.
+        let bucket = unsafe {
+            ffi::ap_bucket_error_create(BAD_GATEWAY, std::ptr::null(), request.pool().as_ptr(), request.bucket_alloc())
+        };
+        self.insert(bucket);
+        // The client may be gone as well: there is nobody left to tell.
+        let _ = Downstream::finish(self);
+        request.abort_client();
+    }
+
     fn brigade(&mut self) -> *mut ffi::apr_bucket_brigade {
         if self.brigade.is_null() {
             // SAFETY: live pool and bucket allocator of this request's connection (rule 1).
@@ -85,6 +102,24 @@ impl<'r> Client<'r> {
         // SAFETY: the brigade stays usable after it was passed; emptying it drops what a filter left in it.
         unsafe { ffi::apr_brigade_cleanup(brigade.cast()) };
         if status == 0 && !self.request.client_is_gone() { Ok(()) } else { Err(ClientError) }
+    }
+
+    /// The container's reason, else httpd's; for a status that httpd does not know, C's.
+    fn status_line(&self, status: u16, reason: &[u8]) -> *const c_char {
+        let number = itoa3(status);
+        let reason = if reason.is_empty() {
+            // SAFETY: returns a constant text for every number.
+            let known = unsafe { ffi::ap_get_status_line(i32::from(status)) };
+            // SAFETY: null or a constant NUL-terminated text.
+            let line = unsafe { super::apr::text(known) }.map(CStr::to_bytes).unwrap_or_default();
+            if line.starts_with(&number) {
+                return known;
+            }
+            b"Unknown Reason"
+        } else {
+            reason
+        };
+        self.request.pool().text(&[&number, &b" "[..], reason].concat())
     }
 
     fn set_header(&self, name: &[u8], value: &[u8]) {
@@ -135,19 +170,7 @@ impl Downstream for Client<'_> {
     fn start(&mut self, head: &ResponseHead<'_>) {
         let request = self.request;
         self.started = true;
-        let line = match head.reason {
-            Some(reason) => {
-                let mut line = Vec::with_capacity(reason.len().saturating_add(5));
-                line.extend_from_slice(itoa3(head.status).as_slice());
-                line.push(b' ');
-                line.extend_from_slice(reason);
-                request.pool().text(&line).cast_const()
-            }
-            None => {
-                // SAFETY: returns a constant text for every number.
-                unsafe { ffi::ap_get_status_line(i32::from(head.status)) }
-            }
-        };
+        let line = self.status_line(head.status, head.reason.unwrap_or_default());
         request.set_status(head.status, line);
         for (name, value) in &head.headers {
             self.set_header(name, value);

@@ -32,6 +32,7 @@ enum Id {
     RequestLogFormat,
     ShmFile,
     ShmSize,
+    KeepEdits,
     Name(Indicator),
     ExtractSsl,
     Options,
@@ -60,7 +61,7 @@ const fn row(name: &'static CStr, form: Form, id: Id, global: bool, help: &'stat
     Row { name, form, id, global, help }
 }
 
-const ROWS: [Row; 37] = [
+const ROWS: [Row; 38] = [
     row(c"JkWorkersFile", Form::One, Id::WorkersFile, true, c"path of workers.properties (or a .toml file)"),
     row(c"JkWorkerProperty", Form::Raw, Id::WorkerProperty, true, c"one line of workers.properties: name=value"),
     row(c"JkMountFile", Form::One, Id::MountFile, false, c"path of uriworkermap.properties"),
@@ -89,6 +90,7 @@ const ROWS: [Row; 37] = [
     row(c"JkRequestLogFormat", Form::One, Id::RequestLogFormat, false, c"format of the request log lines"),
     row(c"JkShmFile", Form::One, Id::ShmFile, true, c"path of the shared memory file"),
     row(c"JkShmSize", Form::One, Id::ShmSize, true, c"size of the shared memory in KiB (not needed)"),
+    row(c"JkXKeepEdits", Form::One, Id::KeepEdits, true, c"On: what was edited on the status page survives a restart"),
     row(c"JkWorkerIndicator", Form::One, Id::Name(Indicator::Worker), false, c"name of an environment variable"),
     row(c"JkRequestIdIndicator", Form::One, Id::Name(Indicator::RequestId), false, c"name of an environment variable"),
     row(
@@ -381,6 +383,10 @@ impl Command<'_> {
             Id::RequestLogFormat => self.config()?.request_log_format = Some(value.to_vec()),
             Id::ShmFile => self.config()?.process.shm_file = Some(self.path(word)?),
             Id::ShmSize => self.config()?.process.shm_size_kib = Some(leading_number(value)),
+            Id::KeepEdits => {
+                self.config()?.process.keep_edits = on_off(value)
+                    .ok_or_else(|| format!("JkXKeepEdits must be On or Off, found '{}'", word.to_string_lossy()))?;
+            }
             Id::Name(indicator) => {
                 if let Some(slot) = self.config()?.indicators.get_mut(indicator as usize) {
                     *slot = Some(word.to_owned());

@@ -37,9 +37,7 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     if !is_directory && handler != Some(HANDLER) {
         return DECLINED;
     }
-    if request.env().get(NO_JK).is_some()
-        || (is_directory && !vhost.flags.has(Flags::DIRECTORIES) && request.note(NOTE_WORKER).is_none())
-    {
+    if request.env().get(NO_JK).is_some() || (is_directory && !vhost.flags.has(Flags::DIRECTORIES)) {
         return DECLINED;
     }
     let id = request.id(vhost);
@@ -167,15 +165,7 @@ impl Service<'_> {
                 }
                 answer.result
             }
-            Worker::Status(name) => {
-                log_at!(
-                    vhost.logger,
-                    Level::Error,
-                    self.id,
-                    "the status worker '{name}' is not part of this version, answering 501"
-                );
-                return 501;
-            }
+            Worker::Status(status) => return super::status::serve(request, vhost, status, log),
         };
         let status = self.answer(result, &mut client);
         if !request.client_is_gone() && request.main().is_none() {
@@ -184,12 +174,16 @@ impl Service<'_> {
         status
     }
 
-    fn set_options(&self, job: &mut worker::Request<'_>) {
+    fn set_options<'o>(&'o self, job: &mut worker::Request<'o>) {
         let flags = self.vhost.flags;
         job.options.flush_packets = flags.has(Flags::FLUSH_PACKETS);
         job.options.flush_header = flags.has(Flags::FLUSH_HEADER);
         job.options.disable_reuse = flags.has(Flags::DISABLE_REUSE);
-        job.overrides.reply_timeout_ms = self.options.and_then(|rule| rule.reply_timeout_ms);
+        if let Some(rule) = self.options {
+            job.overrides.reply_timeout_ms = rule.reply_timeout_ms;
+            job.overrides.fail_on_status = Some(rule.fail_on_status.as_slice()).filter(|list| !list.is_empty());
+            job.overrides.use_server_errors = u16::try_from(rule.use_server_errors).unwrap_or(0);
+        }
         if let Some(text) = self.request.env().get(c"JK_REPLY_TIMEOUT").map(CStr::to_bytes) {
             match reply_timeout(text) {
                 Some(ms) => job.overrides.reply_timeout_ms = ms.or(job.overrides.reply_timeout_ms),
@@ -288,10 +282,11 @@ impl Service<'_> {
             if !request.client_is_gone() || error.aborts_client() {
                 log_at!(self.vhost.logger, Level::Info, self.id, "Aborting connection for worker={}", Shown(self.name));
             }
-            request.abort_client();
             if worker::Downstream::committed(client) {
+                client.break_off();
                 return OK;
             }
+            request.abort_client();
             return c_int::from(status);
         }
         client.withdraw();

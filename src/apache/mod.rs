@@ -23,6 +23,7 @@ mod forward;
 mod guard;
 mod handler;
 mod hooks;
+mod keep;
 mod log_file;
 mod mapping;
 mod options;
@@ -30,6 +31,7 @@ mod request;
 mod server_config;
 mod signals;
 mod start;
+mod status;
 mod vhost;
 mod watchdog;
 

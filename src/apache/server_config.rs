@@ -89,6 +89,8 @@ pub(super) struct Process {
     /// JkShmSize in KiB; 0 = computed.
     pub(super) shm_size_kib: Option<u32>,
     pub(super) watchdog_interval_s: u32,
+    /// JkXKeepEdits.
+    pub(super) keep_edits: bool,
     /// `JkMountCopy All`.
     pub(super) mount_copy_all: bool,
 }

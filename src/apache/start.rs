@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::apr::{Pool, ServerRef};
 use super::hooks::{OK, SERVER_ERROR};
+use super::keep::Kept;
 use super::log_file::LogFile;
 use super::options::Flags;
 use super::server_config::{self, INDICATOR_DEFAULTS, ServerConfig};
@@ -65,10 +66,18 @@ fn report(log: ServerRef, findings: &[Diagnostic]) -> c_int {
         }
         if seen.insert(line.clone()) {
             let level = if finding.severity == Severity::Error { ffi::APLOG_ERR } else { ffi::APLOG_WARNING };
-            log.log(level | ffi::APLOG_STARTUP, &line);
+            log.log(if on_terminal() { level | ffi::APLOG_STARTUP } else { level }, &line);
         }
     }
     status
+}
+
+/// The ErrorLog is not open yet: lines go to the terminal, where a time stamp is only in the way.
+fn on_terminal() -> bool {
+    let question = c_int::try_from(ffi::AP_SQ_MAIN_STATE).unwrap_or(0);
+    // SAFETY: reads a number of httpd's.
+    let state = unsafe { ffi::ap_state_query(question) };
+    u32::try_from(state).is_ok_and(|state| state == ffi::AP_SQ_MS_CREATE_PRE_CONFIG)
 }
 
 /// Builds what requests need, for every server.
@@ -88,7 +97,8 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let loggers = Loggers::open(pool, servers)?;
     let main_logger = loggers.of(0).ok_or("the main server has no log")?;
     let loaded = load(main_config);
-    for finding in &loaded.diagnostics {
+    // Advice was given by check_config; it is not repeated in this log at every restart.
+    for finding in loaded.diagnostics.iter().filter(|finding| finding.severity > Severity::Advice) {
         log_at!(main_logger, level_of(finding.severity), b"POST_CONFIG", "{finding}");
     }
     if let Some(first) = loaded.diagnostics.iter().find(|finding| finding.severity == Severity::Error) {
@@ -100,21 +110,34 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
             .log(ffi::APLOG_WARNING, "mod_jk: no JkShmFile is given, using logs/jk-runtime-status under ServerRoot");
         root_relative(pool, DEFAULT_SHM_FILE)
     });
+    let kept = servers.kept();
     let limits = Limits {
         children: mpm(ffi::AP_MPMQ_HARD_LIMIT_DAEMONS),
         shm_file,
         shm_size_kib: main_config.process.shm_size_kib.unwrap_or(0),
         watchdog: main_config.process.watchdog_interval_s > 0,
         now_s: now_s(),
+        previous: kept.as_ref().and_then(Kept::previous),
+        keep_edits: main_config.process.keep_edits,
     };
     let runtime = Arc::new(Runtime::new(loaded.config, &limits, &main_logger)?);
+    if let Some(kept) = kept {
+        kept.keep(runtime.region());
+    }
     let mut main_map = None;
+    let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let (Some(config), Some(logger)) = (server.config(), loggers.of(index)) else { continue };
         let vhost = vhost(config, &runtime, &logger, &mut main_map);
+        if let Some(map) = &vhost.map {
+            // SAFETY: servers live as long as the configuration that is being built (rule 1).
+            let label = unsafe { super::status::label(server.0) };
+            listed.push(crate::runtime::Server { label: label.into(), map: Arc::clone(map) });
+        }
         // A second post_config of the same configuration pool does not happen; a set cell would be a bug of ours.
         config.active.set(Arc::new(vhost)).map_err(|_| "post_config ran twice for one configuration".to_owned())?;
     }
+    runtime.set_servers(listed);
     // SAFETY: live configuration pool and a NUL-terminated constant.
     unsafe { ffi::ap_add_version_component(pool.as_ptr(), VERSION.as_ptr()) };
     log_at!(main_logger, Level::Info, b"JK_INIT", "{} initialized", VERSION.to_string_lossy());
@@ -293,6 +316,19 @@ impl Servers {
 
     fn iter(&self) -> impl Iterator<Item = Server> {
         self.0.iter().copied()
+    }
+
+    /// Where the shared memory is kept over restarts; not in the trial run, whose process ends when httpd goes to the background.
+    fn kept(&self) -> Option<Kept<'_>> {
+        let question = c_int::try_from(ffi::AP_SQ_MAIN_STATE).unwrap_or(0);
+        // SAFETY: answers a number.
+        let state = unsafe { ffi::ap_state_query(question) };
+        if u32::try_from(state) == Ok(ffi::AP_SQ_MS_CREATE_PRE_CONFIG) {
+            return None;
+        }
+        let main = self.0.first().map_or(std::ptr::null_mut(), |server| server.0);
+        // SAFETY: null or the live main server (rule 1); post_config runs before any other thread.
+        unsafe { Kept::of(main) }
     }
 
     fn log(&self) -> ServerRef {

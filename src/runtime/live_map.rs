@@ -98,6 +98,18 @@ impl LiveMap {
         self.map.load()
     }
 
+    /// The rules in force after a look at the mount file, whatever JkMountFileReload says: an admin who lists the rules wants to see
+    /// what holds.
+    ///
+    /// Race: two lookers may both read a changed file; both build the same rules.
+    pub fn refreshed(&self, now_s: u64, logger: &Logger, request_id: &[u8]) -> Arc<UriMap> {
+        if let Some(file) = &self.file {
+            file.checked_s.store(now_s, Ordering::Relaxed);
+            self.reload(file, logger, request_id);
+        }
+        self.map.load_full()
+    }
+
     /// Replaces the rules when the file's content changed. Only the thread that moved `checked_s` comes here.
     fn reload(&self, file: &MountFile, logger: &Logger, request_id: &[u8]) {
         let stamp = match fs::metadata(&file.path) {

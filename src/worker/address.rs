@@ -75,6 +75,16 @@ impl AddressBook {
         self.look_up(shared, now, previous)
     }
 
+    /// The best address, when the settings in force have been looked up already; never asks the resolver.
+    pub fn known_ip(&self, shared: &AjpShared) -> Option<IpAddr> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = kept.as_ref().filter(|entry| entry.sequence == shared.address_sequence())?;
+        entry.outcome.as_ref().ok()?.targets.iter().find_map(|target| match target {
+            Target::Tcp(address) => Some(address.ip()),
+            Target::Unix(_) => None,
+        })
+    }
+
     fn look_up(&self, shared: &AjpShared, now: Instant, previous: Option<Entry>) -> Result<Resolved, Error> {
         let (sequence, host, port) = shared.address();
         let found = match &self.unix_socket {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::address::AddressBook;
+use super::address::{AddressBook, Resolved};
 use super::connection::{Connection, millis};
 use super::error::{Class, Error, ReceiveError};
 use super::pool::{Lease, Pool};
@@ -31,6 +31,7 @@ use crate::config::AjpConfig;
 
 mod reply;
 mod retry;
+mod upkeep;
 
 /// Attributes of one request kept without a heap allocation.
 const INLINE_ATTRIBUTES: usize = 16;
@@ -188,6 +189,11 @@ impl AjpWorker {
         self.addresses.targets(&self.shared, Instant::now()).map(|_| ())
     }
 
+    /// The address it connects to, when this child has looked it up; never asks the resolver.
+    pub fn known_ip(&self) -> Option<std::net::IpAddr> {
+        self.addresses.known_ip(&self.shared)
+    }
+
     /// Sends `request` and passes the answer to `downstream`, in as many attempts as configured and allowed.
     ///
     /// # Errors
@@ -205,7 +211,7 @@ impl AjpWorker {
             self.shared.count_used();
             return Err(self.give_up(error, Tally::default(), false, log));
         }
-        let Some(lease) = self.pool.acquire() else {
+        let Some(mut lease) = self.pool.acquire() else {
             let (size, waited_ms) = (self.pool.size(), millis(self.pool.acquire_timeout()));
             return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
         };
@@ -217,7 +223,7 @@ impl AjpWorker {
         if self.shared.state() == State::Error {
             self.shared.set_state(State::Probe);
         }
-        let (served, kept) = self.attempts(&lease, request, downstream, &scene)?;
+        let (served, kept) = self.attempts(&mut lease, request, downstream, &scene)?;
         self.shared.set_state(State::Ok);
         if let Some(connection) = kept {
             lease.give_back(connection, Instant::now());
@@ -240,7 +246,7 @@ impl AjpWorker {
 
     fn attempts(
         &self,
-        lease: &Lease<'_>,
+        lease: &mut Lease<'_>,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
@@ -278,45 +284,9 @@ impl AjpWorker {
         }
     }
 
-    /// Closes what aged or goes to an older address, and probes what was idle for long. The pool is not locked meanwhile
-    /// (reference: ajp-side.md section 6; the numbers are those of this moment).
-    pub fn maintain(&self, now: Instant, log: Log<'_>) {
-        let numbers = self.shared.numbers();
-        let idle_timeout = Duration::from_secs(numbers.connection_pool_timeout_s.into());
-        let closed = self.pool.shrink(now, numbers.address_sequence, idle_timeout);
-        if closed > 0 {
-            say!(log, Debug, "({}) closed {closed} idle connections", self.name());
-        }
-        if numbers.connection_ping_interval_s == 0 {
-            return;
-        }
-        let interval = Duration::from_secs(numbers.connection_ping_interval_s.into());
-        let limit = Duration::from_millis(numbers.ping_timeout_ms.into());
-        for _ in 0..self.pool.idle() {
-            let Some(mut checkup) = self.pool.take_for_checkup(now, interval) else { break };
-            match checkup.connection.cping(limit) {
-                Ok(()) => self.pool.put_back(checkup, now),
-                Err(cause) => {
-                    let address = checkup.connection.address();
-                    say!(log, Info, "({}) cping to idle connection {address} failed: {cause}; closing it", self.name());
-                }
-            }
-        }
-    }
-
     /// Closes idle connections; requests in progress finish, new ones get 503.
     pub fn shut_down(&self) {
         self.pool.close();
-    }
-
-    /// Opens a connection outside the pool and probes it: for the prober that tells whether a member has recovered.
-    ///
-    /// # Errors
-    /// Why the worker cannot be used.
-    pub fn probe(&self) -> Result<(), Error> {
-        let numbers = self.shared.numbers();
-        let mut connection = self.open(&numbers, None)?;
-        self.cping(&mut connection, numbers.ping_timeout_ms, true)
     }
 
     fn limits(&self, numbers: &Numbers, request: &Request<'_>) -> Limits {
@@ -348,7 +318,7 @@ impl AjpWorker {
     /// One attempt; the connection comes back when it may be used again.
     fn attempt(
         &self,
-        lease: &Lease<'_>,
+        lease: &mut Lease<'_>,
         only_new: bool,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
@@ -357,7 +327,6 @@ impl AjpWorker {
     ) -> Result<(Served, Option<Connection>), Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
-        request.body.rewind();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
             Ok(()) => reply::Reply::new(self, scene, &connection).run(&mut connection, request, downstream, facts),
             Err(error) => Err(error),
@@ -376,7 +345,7 @@ impl AjpWorker {
     /// A usable connection: an idle one that is alive, or a new one; probed as configured.
     fn connection(
         &self,
-        lease: &Lease<'_>,
+        lease: &mut Lease<'_>,
         only_new: bool,
         numbers: &Numbers,
         log: Log<'_>,
@@ -402,7 +371,13 @@ impl AjpWorker {
             }
             match self.cping(&mut connection, numbers.prepost_timeout_ms, false) {
                 Ok(()) => return Ok(connection),
-                Err(error) => say!(log, Info, "({}) {error}; dropping the idle connection", self.name()),
+                Err(error) => {
+                    say!(log, Info, "({}) {error}; dropping the idle connection", self.name());
+                    // The other idle ones would cost the user as long each; a new one tells for all.
+                    if matches!(error, Error::Probe { cause: ReceiveError::TimedOut { .. }, .. }) {
+                        break;
+                    }
+                }
             }
         }
         let mut connection = self.open(numbers, Some(log))?;
@@ -416,13 +391,7 @@ impl AjpWorker {
 
     fn open(&self, numbers: &Numbers, log: Option<Log<'_>>) -> Result<Connection, Error> {
         let resolved = self.addresses.targets(&self.shared, Instant::now())?;
-        let buffer = self.config.socket_buffer;
-        let options = ConnectOptions {
-            timeout: duration_ms(self.config.socket_connect_timeout_ms),
-            keepalive: self.config.socket_keepalive,
-            buffer: usize::try_from(if buffer > 0 { buffer.max(numbers.max_packet_size) } else { 0 }).unwrap_or(0),
-            source: resolved.source.to_vec(),
-        };
+        let options = self.connect_options(numbers, &resolved);
         let connected = connect(&resolved.targets, &options).map_err(|cause| {
             let address = resolved.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             Error::Connect { address, cause }
@@ -434,6 +403,16 @@ impl AjpWorker {
         let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
         let address = connected.target.to_string().into();
         Ok(Connection::new(connected.stream, address, resolved.sequence, max_packet_size, &self.shared))
+    }
+
+    fn connect_options(&self, numbers: &Numbers, resolved: &Resolved) -> ConnectOptions {
+        let buffer = self.config.socket_buffer;
+        ConnectOptions {
+            timeout: duration_ms(self.config.socket_connect_timeout_ms),
+            keepalive: self.config.socket_keepalive,
+            buffer: usize::try_from(if buffer > 0 { buffer.max(numbers.max_packet_size) } else { 0 }).unwrap_or(0),
+            source: resolved.source.to_vec(),
+        }
     }
 
     fn cping(&self, connection: &mut Connection, limit_ms: u32, fresh: bool) -> Result<(), Error> {

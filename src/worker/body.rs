@@ -66,12 +66,8 @@ impl RequestBody {
         Ok(())
     }
 
-    /// A new attempt begins: what was kept is sent again.
-    pub(super) fn rewind(&mut self) {
-        self.replayed = 0;
-    }
-
-    /// The data of the packet that follows the request unasked; empty when there is none.
+    /// The data of the packet that follows the request unasked; empty when there is none. A new attempt begins with it: what
+    /// was kept is sent again.
     pub(super) fn first_packet(&mut self, limit: usize) -> &[u8] {
         self.replayed = self.kept.len().min(limit);
         self.kept.get(..self.replayed).unwrap_or_default()
@@ -213,7 +209,6 @@ mod tests {
         let mut body = RequestBody::new(BodyKind::Length(4));
         body.prepare(3, &mut client).unwrap();
         assert_eq!(body.first_packet(3), b"abc");
-        body.rewind();
         body.prepare(3, &mut client).unwrap();
         assert_eq!(body.first_packet(3), b"abc");
         assert_eq!(body.next_packet(3, &mut client), Ok(&b"d"[..]));
@@ -225,7 +220,6 @@ mod tests {
         let mut client = client(&[b"abcdef"]);
         let mut body = RequestBody::new(BodyKind::Length(6));
         body.prepare(5, &mut client).unwrap();
-        body.rewind();
         assert_eq!(body.first_packet(2), b"ab");
         assert_eq!(body.next_packet(2, &mut client), Ok(&b"cd"[..]));
         assert_eq!(body.next_packet(2, &mut client), Ok(&b"e"[..]));

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 
 use crate::ajp::packet::FrameError;
+use crate::balancer::state::Outcome;
 
 /// Why a request failed. The text of each names the peer and the numbers, without the worker's name.
 #[derive(Debug)]
@@ -235,12 +236,38 @@ impl Error {
     }
 }
 
+impl Class {
+    /// The same for the balancer, with what only the caller knows: whether the member has more reply timeouts than are
+    /// tolerated, and whether no other request is running on it.
+    pub fn outcome(self, over_limit: bool, alone: bool) -> Outcome {
+        match self {
+            Self::ClientError => Outcome::ClientError,
+            Self::ServerError => Outcome::ServerError,
+            Self::ProtocolError => Outcome::ProtocolError,
+            Self::SoftStatus => Outcome::SoftStatus,
+            Self::HardStatus => Outcome::HardStatus,
+            Self::BusyLimit => Outcome::BusyLimit,
+            Self::NoEndpoint => Outcome::NoEndpoint,
+            Self::ReplyTimeout => Outcome::ReplyTimeout { over_limit },
+            Self::Failure => Outcome::Failure { alone },
+        }
+    }
+}
+
+/// What C mod_jk says when a container breaks the connection.
+const DOWN: &str = "Tomcat is down or network problems";
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ContactDisabled => f.write_str("contact is disabled (port 0)"),
             Self::Resolve { host, detail } => write!(f, "host '{host}' has no address: {detail}"),
-            Self::Connect { address, cause } => write!(f, "connecting to {address} failed: {}", Errno(cause)),
+            // Admins search their logs for the words after the semicolon, here and below: they are C mod_jk's.
+            Self::Connect { address, cause } => write!(
+                f,
+                "connecting to tomcat failed at {address}: {}; Tomcat is probably not started or is listening on the wrong port",
+                Errno(cause)
+            ),
             Self::Probe { address, fresh, cause } => {
                 let when = if *fresh { "after connect" } else { "before the request" };
                 write!(f, "cping to {address} {when} failed: {cause}")
@@ -252,15 +279,18 @@ impl fmt::Display for Error {
             Self::Closed { address, inside_packet, cause } => {
                 let place = if *inside_packet { " inside a packet" } else { "" };
                 match cause {
-                    None => write!(f, "{address} closed the connection{place} before the response ended"),
-                    Some(cause) => write!(f, "reading from {address} failed{place}: {}", Errno(cause)),
+                    None => write!(f, "{address} closed the connection{place} before the response ended; {DOWN}"),
+                    Some(cause) => write!(f, "reading from {address} failed{place}: {}; {DOWN}", Errno(cause)),
                 }
             }
             Self::SocketTimeout { address, limit_ms } => {
                 write!(f, "{address} sent no complete packet within the socket_timeout of {limit_ms} ms")
             }
             Self::ReplyTimeout { address, limit_ms } => {
-                write!(f, "{address} sent no complete packet within the reply_timeout of {limit_ms} ms")
+                write!(
+                    f,
+                    "{address} sent no complete packet within the reply_timeout of {limit_ms} ms; Timeout with waiting reply from tomcat"
+                )
             }
             Self::BadFrame { address, cause } => write!(f, "bad answer from {address}: {cause}"),
             Self::Protocol { address, reason } => write!(f, "{address} sent a bad packet: {reason}"),
@@ -281,7 +311,7 @@ impl fmt::Display for Error {
             }
             Self::ClientRead => f.write_str("the client's request body broke off"),
             Self::ClientWrite => f.write_str("the client took no more of the response"),
-            Self::Committed(cause) => write!(f, "{cause}; part of the response had been sent"),
+            Self::Committed(cause) => write!(f, "{cause}; part of response has already been sent to the client"),
             Self::Internal(what) => write!(f, "internal error: {what}"),
         }
     }
@@ -380,7 +410,11 @@ mod tests {
     fn shows_errno_as_a_number_in_the_line() {
         let cause = io::Error::from_raw_os_error(111);
         let text = Error::Connect { address: "127.0.0.1:8009".to_owned(), cause }.to_string();
-        assert_eq!(text, "connecting to 127.0.0.1:8009 failed: Connection refused (errno=111)");
+        assert_eq!(
+            text,
+            "connecting to tomcat failed at 127.0.0.1:8009: Connection refused (errno=111); \
+             Tomcat is probably not started or is listening on the wrong port"
+        );
     }
 
     #[test]

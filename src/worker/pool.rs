@@ -3,9 +3,10 @@
 //! Not here: opening and probing (`ajp.rs`). The surprising thing: what is acquired is not a connection but the right to
 //! have one ([`Lease`]); the lock is held for a push or a pop only, never while a socket is opened, probed or closed.
 //!
-//! Races: between [`Lease::take`] finding nothing and the caller's connect, another request may give one back; the pool then
-//! has one connection more than requests need, never more than its size, because a connection belongs to a lease or is idle
-//! and [`Lease::give_back`] closes what exceeds the size.
+//! Invariant: leases and idle connections together never exceed the size. That holds because a lease takes an idle connection
+//! in the same step in which it begins, and gives it back in the step in which it ends: no other request can slip in between,
+//! find nothing idle, and open one too many. A connection that is out for a checkup is counted by neither; if its place was
+//! taken meanwhile, it is closed when it comes back.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ struct Idle {
 #[derive(Debug)]
 pub struct Lease<'a> {
     pool: &'a Pool,
+    /// Was idle when the lease began; not looked at yet.
+    first: Option<Idle>,
 }
 
 /// A connection that is being looked after; it must come back through [`Pool::put_back`] or be dropped.
@@ -92,8 +95,9 @@ impl Pool {
             return None;
         }
         state.leased += 1;
+        let first = state.idle.pop();
         drop(state);
-        Some(Lease { pool: self })
+        Some(Lease { pool: self, first })
     }
 
     /// Closes idle connections of another address than `generation`, and those unused for `idle_timeout` (zero = never)
@@ -127,7 +131,7 @@ impl Pool {
     /// Puts a connection that answered back to its place among the idle ones, unless its place was taken meanwhile.
     pub fn put_back(&self, checkup: Checkup, now: Instant) {
         let Checkup { connection, used } = checkup;
-        self.push(Idle { connection, used, checked: now });
+        self.push(Idle { connection, used, checked: now }, 0);
     }
 
     /// Closes all idle connections; from now on nothing is leased or kept.
@@ -140,9 +144,11 @@ impl Pool {
         drop(idle);
     }
 
-    fn push(&self, idle: Idle) {
+    /// Keeps `idle` if there is room for it, after ending `leases`.
+    fn push(&self, idle: Idle, leases: usize) {
         let mut state = self.lock();
-        let surplus = if state.closed || state.idle.len() + state.leased > self.size {
+        state.leased -= leases;
+        let surplus = if state.closed || state.idle.len() + state.leased >= self.size {
             Some(idle)
         } else {
             let at = state.idle.partition_point(|other| other.used <= idle.used);
@@ -160,9 +166,9 @@ impl Pool {
 
 impl Lease<'_> {
     /// The most recently used idle connection to the address of `generation`; others that are met are closed.
-    pub fn take(&self, generation: u32) -> Option<Connection> {
+    pub fn take(&mut self, generation: u32) -> Option<Connection> {
         loop {
-            let idle = self.pool.lock().idle.pop()?;
+            let idle = self.first.take().or_else(|| self.pool.lock().idle.pop())?;
             if idle.connection.generation() == generation {
                 return Some(idle.connection);
             }
@@ -170,18 +176,17 @@ impl Lease<'_> {
     }
 
     /// Gives a connection back that another request may use, and the place with it.
-    pub fn give_back(self, connection: Connection, now: Instant) {
-        let pool = self.pool;
-        pool.lock().leased -= 1;
-        std::mem::forget(self);
-        pool.push(Idle { connection, used: now, checked: now });
-        pool.freed.notify_one();
+    pub fn give_back(mut self, connection: Connection, now: Instant) {
+        self.first = Some(Idle { connection, used: now, checked: now });
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.pool.lock().leased -= 1;
+        match self.first.take() {
+            Some(idle) => self.pool.push(idle, 1),
+            None => self.pool.lock().leased -= 1,
+        }
         self.pool.freed.notify_one();
     }
 }
@@ -225,7 +230,7 @@ mod tests {
     fn hands_out_the_most_recently_used_connection() {
         let pool = Pool::new(3, 0, Duration::ZERO);
         fill(&pool, &["a", "b", "c"], Instant::now());
-        let lease = pool.acquire().unwrap();
+        let mut lease = pool.acquire().unwrap();
         assert_eq!(lease.take(0).unwrap().address(), "c");
         assert_eq!(lease.take(0).unwrap().address(), "b");
     }
@@ -316,10 +321,45 @@ mod tests {
     }
 
     #[test]
+    fn keeps_the_connection_of_a_lease_that_did_not_use_it() {
+        let pool = Pool::new(2, 2, Duration::ZERO);
+        fill(&pool, &["a"], Instant::now());
+        drop(pool.acquire().unwrap());
+        assert_eq!(pool.idle(), 1);
+    }
+
+    #[test]
+    fn never_closes_a_connection_that_a_waiting_lease_is_entitled_to() {
+        let pool = Pool::new(2, 2, Duration::ZERO);
+        let now = Instant::now();
+        fill(&pool, &["a", "b"], now);
+        let mut first = pool.acquire().unwrap();
+        let held = first.take(0).unwrap();
+        let mut second = pool.acquire().unwrap();
+        first.give_back(held, now);
+        assert!(second.take(0).is_some());
+        assert_eq!(pool.idle(), 1, "both connections live");
+    }
+
+    #[test]
+    fn closes_a_checked_connection_whose_place_was_taken_meanwhile() {
+        let pool = Pool::new(1, 1, Duration::ZERO);
+        let start = Instant::now();
+        fill(&pool, &["a"], start);
+        let checkup = pool.take_for_checkup(start + SECOND, SECOND).unwrap();
+        let mut lease = pool.acquire().unwrap();
+        assert!(lease.take(0).is_none());
+        pool.put_back(checkup, start);
+        assert_eq!(pool.idle(), 0);
+        lease.give_back(connection("b", 0), start);
+        assert_eq!(pool.idle(), 1);
+    }
+
+    #[test]
     fn keeps_nothing_after_it_was_closed() {
         let pool = Pool::new(2, 2, Duration::ZERO);
         fill(&pool, &["a"], Instant::now());
-        let lease = pool.acquire().unwrap();
+        let mut lease = pool.acquire().unwrap();
         let connection = lease.take(0).unwrap();
         pool.close();
         lease.give_back(connection, Instant::now());

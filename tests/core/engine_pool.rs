@@ -445,7 +445,7 @@ fn many_requests_at_once_never_exceed_the_pool_and_never_mix_answers() {
                     let uri: &'static [u8] = format!("/{thread}/{n}").into_bytes().leak();
                     let outcome =
                         engine.send(b"GET", BodyKind::None, Client::default(), |request| request.forward.uri = uri);
-                    assert_eq!(outcome.client.body, uri);
+                    assert_eq!(outcome.client.body, uri, "{:?}", outcome.result);
                 }
             });
         }

@@ -284,7 +284,22 @@ fn flushes_only_when_the_container_asks() {
     let client = Engine::new(tomcat.port()).get().client;
     assert_eq!(client.body, b"onetwothreefour");
     let flushed: Vec<_> = client.passes.iter().filter(|(bytes, _)| *bytes > 0).collect();
-    assert_eq!(flushed, [&(6, true), &(5, false), &(4, false)], "no flush at the end: the web server does that");
+    assert_eq!(flushed, [&(6, true), &(9, false)], "no flush at the end: the web server does that");
+    tomcat.finish();
+}
+
+#[test]
+fn passes_on_what_it_holds_before_it_waits_for_the_client() {
+    let tomcat = Tomcat::once(|peer| {
+        peer.expect_forward_request();
+        let asking = mod_jk::ajp::response::encode_get_body(8186);
+        peer.send(&[headers(200, &[]), chunk(b"question"), chunk(b""), asking.to_vec()].concat());
+        assert_eq!(peer.expect_body(), b"answer");
+        peer.end(true);
+    });
+    let client = Client::with_body(&[b"answer"]);
+    let client = Engine::new(tomcat.port()).send(b"POST", BodyKind::Chunked, client, |_| {}).client;
+    assert_eq!(client.passed_at_reads.first(), Some(&"question".len()));
     tomcat.finish();
 }
 
@@ -306,11 +321,12 @@ fn flush_options_flush_headers_and_packets() {
             request.options.flush_packets = packets;
         });
         tomcat.finish();
+        assert_eq!(outcome.client.finished, 1, "the end goes out with the last batch");
         outcome.client.passes
     };
-    assert_eq!(run(false, false), [(0, false), (3, false)]);
+    assert_eq!(run(false, false), [(3, false)]);
     assert_eq!(run(true, false), [(0, true), (3, false)]);
-    assert_eq!(run(false, true), [(0, false), (3, true)]);
+    assert_eq!(run(false, true), [(3, true)]);
 }
 
 #[test]
@@ -410,5 +426,19 @@ fn statuses_below_the_threshold_are_passed_on() {
         request.overrides.use_server_errors = 500;
     });
     assert_eq!((outcome.served().page.is_some(), outcome.client.status), (false, 404));
+    tomcat.finish();
+}
+
+#[test]
+fn the_threshold_itself_is_left_to_the_web_server() {
+    let tomcat = Tomcat::once(|peer| {
+        peer.expect_forward_request();
+        peer.headers(500);
+        peer.end(true);
+    });
+    let outcome = Engine::new(tomcat.port()).send(b"GET", BodyKind::None, Client::default(), |request| {
+        request.overrides.use_server_errors = 500;
+    });
+    assert!(outcome.served().page.is_some());
     tomcat.finish();
 }

@@ -141,16 +141,18 @@ worker.list=lb
 worker.lb.type=lb
 worker.lb.balance_workers=tomcat1,tomcat2
 
-# The name of a member is also its route, as in jvmRoute of Tomcat's server.xml.
-worker.tomcat1.type=ajp13
-worker.tomcat1.host=127.0.0.1
-worker.tomcat1.port=$1
-worker.tomcat1.secret=$secret
+# What both have in common. Without timeouts a backend that hangs would hold a thread of httpd for ever.
+worker.template.type=ajp13
+worker.template.host=127.0.0.1
+worker.template.secret=$secret
+worker.template.socket_connect_timeout=5000
+worker.template.socket_timeout=300
 
-worker.tomcat2.type=ajp13
-worker.tomcat2.host=127.0.0.1
+# The name of a member is also its route, as in jvmRoute of Tomcat's server.xml.
+worker.tomcat1.reference=worker.template
+worker.tomcat1.port=$1
+worker.tomcat2.reference=worker.template
 worker.tomcat2.port=$2
-worker.tomcat2.secret=$secret
 WORKERS
     )
 }

@@ -115,10 +115,12 @@ apt_install() {
 }
 
 install_packages() {
-    command -v apt-get >/dev/null || die "missing here: $(printf '%s; ' "${missing[@]}")Rust >= $rust_needed with clippy and rustfmt.
+    [[ $rust_missing == no ]] || missing+=("Rust $rust_needed or newer with cargo, clippy and rustfmt")
+    command -v apt-get >/dev/null || die "missing here:
+$(printf '  %s\n' "${missing[@]}")
 This system has no apt-get, so install them by its own means and run 'make setup' again."
     [[ $(id -u) == 0 ]] || command -v sudo >/dev/null || die "neither root nor sudo here; as root, 'make setup' installs what is missing:
-$(printf '%s; ' "${missing[@]}")Rust >= $rust_needed if not here, with clippy and rustfmt"
+$(printf '  %s\n' "${missing[@]}")"
     say "reading the package lists"
     as_root apt-get update -q || say "apt-get update failed; trying with the lists there are"
     if [[ $rust_missing == yes ]]; then choose_rust; fi
@@ -159,7 +161,8 @@ packages=()
 missing=()
 find_missing_files
 if [[ ${#packages[@]} -gt 0 && ${packages[*]} != tomcat10-examples ]]; then
-    die "still missing after the installation: $(printf '%s; ' "${missing[@]}")"
+    die "still missing after the installation:
+$(printf '  %s\n' "${missing[@]}")"
 fi
 rust_is_complete || die "rustc is still older than $rust_needed or lacks cargo, clippy or rustfmt: $(command -v rustc || echo 'no rustc')"
 say "done"

@@ -83,3 +83,32 @@ fn tomcat_listens_on_a_unix_domain_socket() {
     let tomcat = TomcatServer::start("socket", Options { uds: true, packet_size: Some(16_384), ..Options::default() });
     assert!(std::os::unix::net::UnixStream::connect(tomcat.socket()).is_ok());
 }
+
+#[test]
+fn sample_configuration_is_accepted() {
+    let sample = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let samples = |conf: &str, workers: &str| {
+        let builder = Httpd::builder().without_defaults().config(&format!("Include {conf}\n"));
+        builder.file("sample.conf", sample("httpd-jk.conf")).file("conf/workers.properties", workers)
+    };
+    let workers = sample("workers.properties");
+    let httpd = samples("sample.conf", &workers).start();
+    assert_eq!(Client::once(httpd.address(), &Request::new("GET", "/none")).unwrap().status(), 404);
+    httpd.stop();
+    // All that is commented out is right as well, as soon as the files it names are there.
+    let all = sample("httpd-jk.conf").lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    let builder = samples("all.conf", &workers).file("all.conf", all);
+    let outcome = builder.file("conf/uriworkermap.properties", sample("uriworkermap.properties")).config_test();
+    assert!(outcome.success, "{}", outcome.text());
+}
+
+/// A line of a sample without the `#` that switches its directive off; other comments stay.
+fn uncommented(line: &str) -> &str {
+    match line.strip_prefix('#') {
+        Some(directive) if directive.starts_with("Jk") || directive.starts_with("LogFormat") => directive,
+        _ => line,
+    }
+}

@@ -161,6 +161,10 @@ pub(crate) struct Client {
     /// Bytes and flush of each `pass`.
     pub(crate) passes: Vec<(usize, bool)>,
     pub(crate) discarded: usize,
+    /// How often the response was ended.
+    pub(crate) finished: usize,
+    /// Body bytes that had been passed on at each read of the request body.
+    pub(crate) passed_at_reads: Vec<usize>,
     pub(crate) committed: bool,
 }
 
@@ -183,6 +187,7 @@ impl Client {
 
 impl Downstream for Client {
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ClientError> {
+        self.passed_at_reads.push(self.body.len());
         let Some(mut part) = self.parts.pop_front() else {
             return if self.breaks_off { Err(ClientError) } else { Ok(0) };
         };
@@ -217,7 +222,8 @@ impl Downstream for Client {
     }
 
     fn finish(&mut self) -> Result<(), ClientError> {
-        self.pass(false)
+        self.finished += 1;
+        if self.batch.is_empty() { Ok(()) } else { self.pass(false) }
     }
 
     fn queue_header(&mut self, _: Option<&[u8]>) {}

@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -33,8 +33,19 @@ use super::{process, wait};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// httpd itself gives its children about ten seconds before it kills them, and says so in the error log.
 const GENTLE_END: Duration = Duration::from_secs(30);
+/// How long httpd is waited for to be quiet before it is ended.
+const LULL: Duration = Duration::from_secs(1);
+/// State of a connection in /proc/net/tcp that the client has closed and httpd has not.
+const CLOSE_WAIT: &str = "08";
 /// Another program may take the free port that was found before httpd binds it.
 const PORT_ATTEMPTS: usize = 10;
+/// Errors that httpd logs by itself in a test and that say nothing about the module.
+const NOISE: &[&str] = &[
+    // All children are busy or wanted: so it is meant in a test with a few children.
+    "consider raising the MaxRequestWorkers setting",
+    // The event MPM was told to end just when a connection became idle.
+    "AH03093: process_socket: apr_pollset_add failure",
+];
 /// What a configuration usually needs besides the MPM. Those that are built into this httpd have no file and are passed over.
 const STANDARD_MODULES: &[&str] = &[
     "mod_log_config",
@@ -82,20 +93,21 @@ impl Mpm {
         }
     }
 
-    /// Directives for exactly `children` processes from start to end, with a few threads each. The scoreboard has room for
-    /// as many again, so that a graceful restart need not wait for old children.
+    /// Directives for exactly `children` processes from start to end, with `threads` threads each. After a graceful restart
+    /// httpd only starts what its MinSpare asks for, so that asks for all; the scoreboard has room for old children beside.
     fn settings(self, children: usize, threads: usize) -> String {
         let limit = children * 3;
         if self == Mpm::Prefork {
             return format!(
-                "StartServers {children}\nMinSpareServers 1\nMaxSpareServers {limit}\nServerLimit {limit}\n\
+                "StartServers {children}\nMinSpareServers {children}\nMaxSpareServers {limit}\nServerLimit {limit}\n\
                  MaxRequestWorkers {children}\n"
             );
         }
         let all = children * threads;
         format!(
             "ThreadLimit {threads}\nThreadsPerChild {threads}\nStartServers {children}\nServerLimit {limit}\n\
-             MinSpareThreads 1\nMaxSpareThreads {all}\nMaxRequestWorkers {all}\n"
+             MinSpareThreads {all}\nMaxSpareThreads {}\nMaxRequestWorkers {all}\n",
+            limit * threads
         )
     }
 }
@@ -170,6 +182,25 @@ pub(crate) fn built_module() -> PathBuf {
     let module = binary.parent().unwrap().join("libmod_jk.so");
     assert!(module.exists(), "cargo built no {}", module.display());
     module
+}
+
+/// The module with a feature of Cargo.toml that no other test wants, in a target folder of its own beside the usual one.
+pub(crate) fn module_with_feature(feature: &str) -> PathBuf {
+    static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let binary = std::env::current_exe().unwrap();
+    // <target>/<profile>/deps/<binary>
+    let target = binary.ancestors().nth(3).unwrap().join(feature);
+    let mut built = BUILT.lock().unwrap();
+    if !built.iter().any(|known| known == feature) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.args(["build", "--locked", "--lib", "--features", feature, "--target-dir"]).arg(&target);
+        let output = command.output().expect("cargo can be run");
+        assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+        built.push(feature.to_owned());
+    }
+    target.join("debug/libmod_jk.so")
 }
 
 /// What a test wants of its httpd. Nothing happens before [`Builder::start`] or its siblings.
@@ -278,7 +309,9 @@ impl Builder {
             let mut httpd = Httpd {
                 root,
                 child,
+                mpm: self.mpm,
                 children: self.children,
+                threads: self.threads,
                 expected: self.expected.clone(),
                 allowed: self.allowed.clone(),
                 checked: false,
@@ -501,7 +534,9 @@ fn last_lines(text: &str, count: usize) -> String {
 pub(crate) struct Httpd {
     root: Root,
     child: Child,
+    mpm: Mpm,
     children: usize,
+    threads: usize,
     expected: Vec<String>,
     allowed: Vec<String>,
     checked: bool,
@@ -628,9 +663,24 @@ impl Httpd {
         wait::until(PATIENCE, "httpd to come up again", || {
             let ended = self.child.try_wait().expect("a child of ours can be waited for");
             assert!(ended.is_none(), "httpd ended at a restart:\n{}", self.root.everything());
-            let new = self.children().iter().filter(|pid| !old.contains(pid)).count();
-            self.root.resumptions() > before && new >= self.children
+            self.root.resumptions() > before && self.serving(&old) >= self.children
         });
+    }
+
+    /// How many children besides `old` have come so far as to serve. A signal that reaches a child earlier may be lost on
+    /// it, for want of its own handlers. Threaded children are ready when their
+    /// threads are there; a prefork child when it sleeps, which it first does to wait for a connection.
+    fn serving(&self, old: &[u32]) -> usize {
+        let ready = |pid: &u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let field = |name: &str| {
+                let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+                value.to_owned()
+            };
+            let threads = field("Threads:").parse::<usize>().unwrap_or(0);
+            threads > self.threads || (self.mpm == Mpm::Prefork && field("State:").starts_with('S'))
+        };
+        self.children().iter().filter(|pid| !old.contains(pid)).filter(|pid| ready(pid)).count()
     }
 
     /// Ends httpd, checks its error log, and returns what it left.
@@ -648,11 +698,26 @@ impl Httpd {
             {
                 return Some(false);
             }
-            let serves = self.root.resumptions() > 0
-                && self.children().len() >= self.children
-                && TcpStream::connect(self.address()).is_ok();
-            serves.then_some(true)
+            let serves = self.root.resumptions() > 0 && self.serving(&[]) >= self.children;
+            (serves && TcpStream::connect(self.address()).is_ok()).then_some(true)
         })
+    }
+
+    /// Waits until no thread of the children is at work, but not for long: a request may be stuck on purpose. The event MPM's
+    /// children crash (close_worker_sockets) when they are ended just while a thread closes its connection.
+    fn await_quiet(&self) {
+        let limit = Instant::now() + LULL;
+        let mut quiet = 0;
+        wait::until_some(PATIENCE, "httpd to be quiet or its time to be over", || {
+            let port = format!(":{:04X}", self.root.port);
+            let closing = fs::read_to_string("/proc/net/tcp").unwrap_or_default().lines().any(|line| {
+                let mut fields = line.split_whitespace().skip(1);
+                fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some(CLOSE_WAIT)
+            });
+            let busy = closing || self.children().into_iter().any(is_at_work);
+            quiet = if busy { 0 } else { quiet + 1 };
+            (quiet == 2 || Instant::now() >= limit).then_some(())
+        });
     }
 
     #[track_caller]
@@ -661,6 +726,7 @@ impl Httpd {
             return;
         }
         let crashed = self.child.try_wait().expect("a child of ours can be waited for");
+        self.await_quiet();
         let (_, gently) = process::end(&mut self.child, GENTLE_END);
         if std::thread::panicking() {
             eprintln!("{}", self.root.everything());
@@ -691,6 +757,14 @@ fn parent_of(pid: u32) -> Option<u32> {
     fields.next()?.parse().ok()
 }
 
+/// Whether a thread of this process is running.
+fn is_at_work(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+        .any(|stat| stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('S')))
+}
+
 /// What in an error log is a reason to fail: undeclared trouble, and declared lines that never came.
 fn findings(log: &str, expected: &[String], allowed: &[String]) -> Vec<String> {
     let declared = |line: &&str| expected.iter().chain(allowed).any(|text| line.contains(text.as_str()));
@@ -699,13 +773,15 @@ fn findings(log: &str, expected: &[String], allowed: &[String]) -> Vec<String> {
     trouble.chain(missing.map(|text| format!("declared, but never came: {text}"))).collect()
 }
 
-/// A line begins with `[time] [module:level] [pid ...]`; what does not was written to stderr past httpd's log.
+/// A line begins with `[time] [module:level] [pid ...]`; what does not was written to stderr past httpd's log. The exception
+/// is what httpd logs without a stamp while it starts, such as the module's advice about its configuration.
 fn is_trouble(line: &str) -> bool {
     let Some((_, rest)) = line.strip_prefix('[').and_then(|line| line.split_once("] [")) else {
-        return !line.trim().is_empty();
+        return !line.trim().is_empty() && !line.starts_with("mod_jk: ");
     };
     let level = rest.split_once(']').and_then(|(tag, _)| tag.rsplit(':').next());
-    matches!(level, Some("error" | "crit" | "alert" | "emerg")) || line.contains("exit signal")
+    let noise = NOISE.iter().any(|text| line.contains(text));
+    (matches!(level, Some("error" | "crit" | "alert" | "emerg")) && !noise) || line.contains("exit signal")
 }
 
 #[cfg(test)]
@@ -755,5 +831,6 @@ mod tests {
     fn text_past_the_log_is_found() {
         assert_eq!(found("thread panicked", &[], &[]), 1);
         assert_eq!(found("", &[], &[]), 0);
+        assert_eq!(found("mod_jk: no socket_timeout for w", &[], &[]), 0);
     }
 }

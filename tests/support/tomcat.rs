@@ -3,6 +3,14 @@
 //! Not here: a container that behaves. The surprising thing: when the scripts are used up, the port is closed, so that a
 //! connection too many is refused instead of hanging.
 
+#![allow(dead_code, reason = "shared by several test binaries, none of which uses all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where a fact is not as it must be"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -98,7 +106,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn new(stream: TcpStream, delivered: Arc<Mutex<Vec<DecodedRequest>>>) -> Self {
+    /// The container's end of `stream`; whole requests are added to `delivered`.
+    pub(crate) fn new(stream: TcpStream, delivered: Arc<Mutex<Vec<DecodedRequest>>>) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: Some(stream), delivered }
@@ -116,6 +125,20 @@ impl Peer {
         Some(request)
     }
 
+    /// The same, and answers each CPing before it.
+    pub(crate) fn try_forward_request_past_pings(&mut self) -> Option<DecodedRequest> {
+        loop {
+            let payload = self.read_packet()?;
+            if payload == CPING[4..] {
+                self.cpong();
+                continue;
+            }
+            let request = decode(&payload).unwrap();
+            self.delivered.lock().unwrap().push(request.clone());
+            return Some(request);
+        }
+    }
+
     /// Reads a body packet; empty = end of body.
     pub(crate) fn expect_body(&mut self) -> Vec<u8> {
         let payload = self.read_packet().expect("a body packet, not the end");
@@ -125,6 +148,11 @@ impl Peer {
         };
         assert_eq!(usize::from(u16::from_be_bytes(*length)), data.len());
         data.to_vec()
+    }
+
+    /// Reads a body packet; `None` when the engine has closed.
+    pub(crate) fn try_body(&mut self) -> Option<Vec<u8>> {
+        self.read_packet().map(|payload| payload.get(2..).unwrap_or_default().to_vec())
     }
 
     /// Reads a CPing.
@@ -202,9 +230,30 @@ impl Peer {
         let _ = self.stream.as_mut().expect("open").write_all(bytes);
     }
 
+    /// Whether neither [`Peer::close`] nor [`Peer::reset`] was called.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Sends bytes; false when nobody takes them.
+    pub(crate) fn send_all(&mut self, bytes: &[u8]) -> bool {
+        self.stream.as_mut().expect("open").write_all(bytes).is_ok()
+    }
+
+    /// Says that nothing more will be sent, and waits until the engine has closed.
+    pub(crate) fn finish_sending(&mut self) {
+        let stream = self.stream.as_mut().expect("open");
+        if stream.shutdown(std::net::Shutdown::Write).is_ok() {
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+
     /// Closes the connection in order.
     pub(crate) fn close(&mut self) {
-        self.stream = None;
+        // Whoever holds a copy of the stream, to end it later, must not keep it open.
+        if let Some(stream) = self.stream.take() {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// Resets the connection.

@@ -78,7 +78,7 @@ impl<'w> Reply<'w> {
                 return Err(error);
             }
         };
-        self.pass(downstream, false)?;
+        self.finish(downstream)?;
         if exchange.surplus() > 0 {
             let (name, surplus) = (self.worker.name(), exchange.surplus());
             say!(
@@ -109,8 +109,10 @@ impl<'w> Reply<'w> {
                     Step::Next => {}
                     Step::End(end) => return Ok(end),
                     Step::Answer(wanted) => {
-                        // The client may be waiting for what we hold before it sends more.
-                        self.pass(downstream, self.flush)?;
+                        if self.flush {
+                            // The client may be waiting for it before it sends more.
+                            self.pass(downstream, true)?;
+                        }
                         facts.body_consumed = true;
                         self.answer(wanted, connection, request, downstream)?;
                         exchange.body_answered();
@@ -198,6 +200,19 @@ impl<'w> Reply<'w> {
         self.pending = false;
         self.flush = false;
         downstream.pass(flush).map_err(|_| Error::ClientWrite)
+    }
+
+    /// Passes the last batch on together with the end, so that httpd can tell the length of a short body, as C's clients see it.
+    /// A batch that was to be flushed goes first: whether its length is told must not depend on how the packets came.
+    fn finish(&mut self, downstream: &mut dyn Downstream) -> Result<(), Error> {
+        if self.page.is_some() {
+            return Ok(());
+        }
+        if self.flush {
+            self.pass(downstream, false)?;
+        }
+        self.pending = false;
+        downstream.finish().map_err(|_| Error::ClientWrite)
     }
 
     /// The response failed. What is held is worth passing on only if the client has seen the beginning; otherwise an error

@@ -1,6 +1,7 @@
-<%@ page contentType="text/plain; charset=UTF-8" session="false" trimDirectiveWhitespaces="true" import="java.security.MessageDigest, java.util.Collections, java.math.BigInteger" %>
+<%@ page contentType="text/plain; charset=UTF-8" session="false" isErrorPage="true" trimDirectiveWhitespaces="true" import="java.security.MessageDigest, java.util.Collections, java.math.BigInteger" %>
 <%
     // What Tomcat understood of the request, one fact per line; the body as its length and SHA-256.
+    // An error page in name only: other pages take no method but GET, HEAD, POST and OPTIONS.
     // ?attribute=NAME (repeatable) prints request attributes, among them what JkEnvVar sends.
     MessageDigest digest = MessageDigest.getInstance("SHA-256");
     long length = 0;

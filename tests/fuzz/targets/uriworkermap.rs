@@ -1,0 +1,4 @@
+//! Any bytes for `uri_map::fuzz_uriworkermap`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| mod_jk::uri_map::fuzz_uriworkermap(data));

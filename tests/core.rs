@@ -10,6 +10,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "support/desk.rs"]
+mod desk;
 #[path = "support/engine.rs"]
 mod engine;
 #[path = "support/tomcat.rs"]
@@ -63,6 +65,12 @@ mod shm_file;
 mod shm_fork;
 #[path = "core/shm_processes.rs"]
 mod shm_processes;
+#[path = "core/status_access.rs"]
+mod status_access;
+#[path = "core/status_clients.rs"]
+mod status_clients;
+#[path = "core/status_update.rs"]
+mod status_update;
 #[path = "core/uri_map_advice.rs"]
 mod uri_map_advice;
 #[path = "core/uri_map_file.rs"]

@@ -18,6 +18,7 @@ mod httpd {
     mod harness;
     mod http2;
     mod real_tomcat;
+    mod status_ant;
     mod status_page;
     mod status_replay;
     mod uri_modes;

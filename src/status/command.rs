@@ -200,8 +200,7 @@ impl Parameters {
         Some(self.pairs.remove(at).1)
     }
 
-    /// What Tomcat's Ant task still sends, under the names of today (DEVIATIONS section 6): `w` is the member, `l` its balancer. The
-    /// task writes `wr=` without ever a value, which must not clear the redirect.
+    /// What Tomcat's Ant task still sends, under the names of today (DEVIATIONS section 6): `w` is the member, `l` its balancer.
     fn rename_old(&mut self) {
         if self.get("sw").is_none()
             && let Some(lb) = self.remove("l")
@@ -209,9 +208,6 @@ impl Parameters {
         {
             self.set("w", lb);
             self.set("sw", member);
-        }
-        if self.get("wr") == Some("") {
-            self.remove("wr");
         }
         for (old, new) in OLD_NAMES {
             if self.get(new).is_none()
@@ -504,9 +500,9 @@ mod tests {
         let pairs: Vec<_> = command.parameters.iter().collect();
         let expected = [("cmd", "update"), ("w", "lb"), ("vlr", "3"), ("vlt", "60"), ("vls", "true"), ("vlf", "false")];
         assert_eq!(pairs, expected);
-        let command = parsed("cmd=update&w=m1&l=lb&wf=2&wr=&wc=d");
+        let command = parsed("cmd=update&w=m1&l=lb&wf=2&wr=m2");
         let pairs: Vec<_> = command.parameters.iter().collect();
-        assert_eq!(pairs, [("cmd", "update"), ("w", "lb"), ("sw", "m1"), ("vwf", "2"), ("vwc", "d")]);
+        assert_eq!(pairs, [("cmd", "update"), ("w", "lb"), ("sw", "m1"), ("vwf", "2"), ("vwr", "m2")]);
     }
 
     #[test]

@@ -24,9 +24,9 @@ impl Element {
         for part in body.split('<').skip(1) {
             let (tag, between) = part.split_once('>').unwrap();
             assert_eq!(between.trim(), "", "no text between elements");
-            if tag.starts_with('/') {
+            if let Some(ended) = tag.strip_prefix('/') {
                 let done = stack.pop().unwrap();
-                assert_eq!(tag[1..], done.name);
+                assert_eq!(ended, done.name);
                 stack.last_mut().unwrap().children.push(done);
                 continue;
             }

@@ -182,8 +182,7 @@ fn the_old_names_of_the_ant_task_work_for_balancers() {
 #[test]
 fn the_old_names_of_the_ant_task_work_for_members() {
     let desk = Desk::new();
-    desk.done("cmd=update&w=lb&sw=m1&vwr=m2");
-    desk.done("cmd=update&w=m1&l=lb&wf=3&wd=true&wr=&wc=dom");
+    desk.done("cmd=update&w=m1&l=lb&wf=3&wd=true&wr=m2&wc=dom");
     let member = desk.member(0).settings();
     assert_eq!((member.lb_factor, member.activation), (3, Activation::Disabled));
     assert_eq!((&*member.domain, &*member.redirect), ("dom", "m2"));

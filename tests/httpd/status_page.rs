@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::support::backend::{Backend, ask, get};
 use crate::support::http_client::{Client, Request};
-use crate::support::httpd::{Builder, Httpd, Mpm, under_every_mpm};
+use crate::support::httpd::{Builder, Httpd, under_every_mpm};
 
 /// A balancer `lb` of two backends under /app, and a status worker.
 fn pair(backends: &[Backend; 2]) -> Builder {

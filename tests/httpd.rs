@@ -13,13 +13,21 @@
 mod support;
 
 mod httpd {
+    mod balancing;
+    mod connections;
+    mod failures;
     mod fields;
     mod forwarding;
     mod harness;
     mod http2;
+    mod merges;
+    mod mount_file;
+    mod mounts;
+    mod panic;
     mod real_tomcat;
     mod status_ant;
     mod status_page;
     mod status_replay;
+    mod streaming;
     mod uri_modes;
 }

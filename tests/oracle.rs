@@ -16,6 +16,8 @@ mod support;
 #[path = "oracle"]
 mod oracle {
     pub(crate) mod case;
+    pub(crate) mod exchange;
+    pub(crate) mod forwarding;
     pub(crate) mod mapping;
     pub(crate) mod peer;
     pub(crate) mod run;
@@ -24,5 +26,7 @@ mod oracle {
 
 #[test]
 fn both_modules_agree_but_where_a_deviation_is_named() {
-    oracle::table::judge(oracle::mapping::groups());
+    oracle::table::judge(
+        [oracle::mapping::groups(), oracle::forwarding::groups(), oracle::exchange::groups()].concat(),
+    );
 }

@@ -104,6 +104,24 @@ impl<'r> Client<'r> {
         if status == 0 && !self.request.client_is_gone() { Ok(()) } else { Err(ClientError) }
     }
 
+    /// The container's reason, else httpd's; for a status that httpd does not know, C's.
+    fn status_line(&self, status: u16, reason: &[u8]) -> *const c_char {
+        let number = itoa3(status);
+        let reason = if reason.is_empty() {
+            // SAFETY: returns a constant text for every number.
+            let known = unsafe { ffi::ap_get_status_line(i32::from(status)) };
+            // SAFETY: null or a constant NUL-terminated text.
+            let line = unsafe { super::apr::text(known) }.map(CStr::to_bytes).unwrap_or_default();
+            if line.starts_with(&number) {
+                return known;
+            }
+            b"Unknown Reason"
+        } else {
+            reason
+        };
+        self.request.pool().text(&[&number, &b" "[..], reason].concat())
+    }
+
     fn set_header(&self, name: &[u8], value: &[u8]) {
         let request = self.request;
         let pool = request.pool();
@@ -152,19 +170,7 @@ impl Downstream for Client<'_> {
     fn start(&mut self, head: &ResponseHead<'_>) {
         let request = self.request;
         self.started = true;
-        let line = match head.reason {
-            Some(reason) => {
-                let mut line = Vec::with_capacity(reason.len().saturating_add(5));
-                line.extend_from_slice(itoa3(head.status).as_slice());
-                line.push(b' ');
-                line.extend_from_slice(reason);
-                request.pool().text(&line).cast_const()
-            }
-            None => {
-                // SAFETY: returns a constant text for every number.
-                unsafe { ffi::ap_get_status_line(i32::from(head.status)) }
-            }
-        };
+        let line = self.status_line(head.status, head.reason.unwrap_or_default());
         request.set_status(head.status, line);
         for (name, value) in &head.headers {
             self.set_header(name, value);

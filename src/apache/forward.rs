@@ -127,7 +127,7 @@ impl<'r> Facts<'r> {
             remote_host: self.overridden(Indicator::RemoteHost, request.remote_host()),
             server_name: Some(self.env(Indicator::LocalName).unwrap_or_else(|| request.server_name())),
             server_port: match self.env(Indicator::LocalPort) {
-                Some(text) => u16::try_from(leading_int(text)).unwrap_or(0),
+                Some(text) => low_16_bits(leading_int(text)),
                 None => request.server_port(),
             },
             remote_user: self.overridden(Indicator::RemoteUser, request.user()),
@@ -154,8 +154,9 @@ impl<'r> Facts<'r> {
         fields.ssl_cipher = self.env(Indicator::Cipher);
         fields.ssl_session = self.env(Indicator::Session);
         if self.vhost.flags.has(Flags::KEY_SIZE) {
-            fields.ssl_key_size =
-                self.env(Indicator::KeySize).map(|text| u16::try_from(leading_int(text)).unwrap_or(0));
+            // -1 is C's mark for "none".
+            let bits = self.env(Indicator::KeySize).map(leading_int).filter(|bits| *bits != -1);
+            fields.ssl_key_size = bits.map(low_16_bits);
         }
         if let Some(protocol) = self.env(Indicator::SslProtocol).filter(|text| !text.is_empty()) {
             attributes.push((b"AJP_SSL_PROTOCOL", protocol));
@@ -309,6 +310,12 @@ pub(super) fn leading_int(text: &[u8]) -> i64 {
     if negative { number.saturating_neg() } else { number }
 }
 
+/// What C puts on the wire for a number that does not fit.
+fn low_16_bits(number: i64) -> u16 {
+    let [.., high, low] = number.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
 /// A port in decimal.
 fn decimal(number: u16) -> SmallVec<[u8; 5]> {
     let mut digits: SmallVec<[u8; 5]> = SmallVec::new();
@@ -374,6 +381,13 @@ mod tests {
     fn reads_numbers_as_atoi_does() {
         for (text, number) in [(&b"7777x"[..], 7777), (b"", 0), (b"abc", 0), (b"-5", -5), (b" 12", 12)] {
             assert_eq!(leading_int(text), number);
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_lose_their_high_bits_as_in_c() {
+        for (number, bits) in [(443, 443), (0, 0), (65_535, 65_535), (65_536, 0), (70_000, 4464), (-1, 65_535)] {
+            assert_eq!(low_16_bits(number), bits);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Not here: how it is run. The surprising thing: requests of one case are sent in one piece, so two of them are pipelined.
 
 /// One configuration and its cases. `@1@`, `@2@`, `@3@` in texts stand for the ports of the recording containers.
+#[derive(Clone)]
 pub(crate) struct Group {
     /// Name in the table.
     pub(crate) name: &'static str,
@@ -14,6 +15,8 @@ pub(crate) struct Group {
     pub(crate) files: Vec<(&'static str, String)>,
     /// httpd's modules besides the usual ones.
     pub(crate) modules: &'static [&'static str],
+    /// Whether it matters which deliveries came over a new connection.
+    pub(crate) connections: bool,
     /// In order; they share the two httpds, so state (of a balancer, say) is handed on.
     pub(crate) cases: Vec<Case>,
 }
@@ -39,7 +42,15 @@ worker.lb.balance_workers=w1,w2,w3
 impl Group {
     /// A group with the usual workers and modules.
     pub(crate) fn new(name: &'static str, config: &str, cases: Vec<Case>) -> Group {
-        Group { name, config: config.to_owned(), workers: "", files: Vec::new(), modules: &[], cases }
+        Group {
+            name,
+            config: config.to_owned(),
+            workers: "",
+            files: Vec::new(),
+            modules: &[],
+            connections: false,
+            cases,
+        }
     }
 
     /// Adds to workers.properties.
@@ -51,6 +62,12 @@ impl Group {
     /// Adds directives.
     pub(crate) fn config(mut self, directives: &str) -> Group {
         self.config.push_str(directives);
+        self
+    }
+
+    /// Compares as well which deliveries came over a new connection.
+    pub(crate) fn connections(mut self) -> Group {
+        self.connections = true;
         self
     }
 

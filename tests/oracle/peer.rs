@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use mod_jk::ajp::request::{CPING, DecodedRequest, decode};
+use mod_jk::ajp::codes::{attribute_name, method_name, request_header_code, request_header_name};
+use mod_jk::ajp::request::CPING;
 use mod_jk::ajp::response::{CPONG, encode_body_chunk, encode_end, encode_get_body, encode_send_headers};
 
 use super::case::Step;
@@ -48,7 +49,7 @@ impl Peer {
             std::thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
                     let shared = Arc::clone(&shared);
-                    std::thread::spawn(move || Connection { stream, number, shared, requests: 0 }.serve());
+                    std::thread::spawn(move || Connection { owed: false, stream, number, shared, requests: 0 }.serve());
                 }
             });
             port
@@ -80,6 +81,8 @@ impl Peer {
 }
 
 struct Connection {
+    /// The first body packet of this request is still to come; it comes unasked.
+    owed: bool,
     stream: TcpStream,
     number: usize,
     shared: Arc<Shared>,
@@ -109,18 +112,12 @@ impl Connection {
     fn delivery(&mut self, payload: &[u8]) -> Result<(), Gone> {
         let mut lines = vec![
             format!("to w{}", self.number),
-            format!("connection {}", if self.requests == 1 { "new" } else { "reused" }),
+            format!("{CONNECTION} {}", if self.requests == 1 { "new" } else { "reused" }),
         ];
-        let request = match decode(payload) {
-            Ok(request) => {
-                lines.extend(describe(&request));
-                request
-            }
-            Err(error) => {
-                lines.push(format!("undecodable ({}) {}", error.reason, payload.escape_ascii()));
-                DecodedRequest::default()
-            }
-        };
+        let request = Delivery::read(payload);
+        lines.extend(request.lines.iter().cloned());
+        self.owed =
+            request.content_length.as_ref().is_some_and(|text| text.parse::<usize>().is_ok_and(|length| length > 0));
         let (case, index, steps) = {
             let mut state = self.shared.state.lock().unwrap();
             state.active += 1;
@@ -143,8 +140,11 @@ impl Connection {
         }
     }
 
-    fn step(&mut self, step: Step, request: &DecodedRequest, place: (usize, usize)) -> Result<(), Gone> {
+    fn step(&mut self, step: Step, request: &Delivery, place: (usize, usize)) -> Result<(), Gone> {
         let mut bytes = Vec::new();
+        if self.owed && matches!(step, Step::End | Step::EndWithoutReuse) {
+            self.body_packet(place)?;
+        }
         match step {
             Step::ReadBody => return self.read_body(request, place),
             Step::Ask(wanted) => return self.ask(wanted, place).map(|_| ()),
@@ -164,9 +164,8 @@ impl Connection {
         self.send(&bytes)
     }
 
-    fn read_body(&mut self, request: &DecodedRequest, place: (usize, usize)) -> Result<(), Gone> {
-        let length = request.header("content-length").map(|text| String::from_utf8_lossy(text).into_owned());
-        let mut left = match length.map(|text| text.parse::<usize>()) {
+    fn read_body(&mut self, request: &Delivery, place: (usize, usize)) -> Result<(), Gone> {
+        let mut left = match request.content_length.as_ref().map(|text| text.parse::<usize>()) {
             Some(Ok(0) | Err(_)) => return Ok(()),
             Some(Ok(length)) => {
                 let first = self.body_packet(place)?;
@@ -189,6 +188,7 @@ impl Connection {
     }
 
     fn body_packet(&mut self, place: (usize, usize)) -> Result<usize, Gone> {
+        self.owed = false;
         let Ok(payload) = self.packet() else {
             self.note(place, "body ends with the connection".to_owned());
             return Err(Gone);
@@ -217,38 +217,130 @@ impl Connection {
 /// Stands before a checksum, whose digits are never taken for a port.
 pub(crate) const CHECKSUM: &str = "sum ";
 
+/// The line that tells whether a connection is new; only groups about that compare it.
+pub(crate) const CONNECTION: &str = "connection is";
+
 /// FNV-1a.
 pub(crate) fn checksum(data: &[u8]) -> u64 {
     data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// One line for each field that is there.
-fn describe(request: &DecodedRequest) -> Vec<String> {
-    let shown = |text: &[u8]| text.escape_ascii().to_string();
-    let mut lines = vec![
-        format!("method {}", shown(&request.method)),
-        format!("protocol {}", shown(&request.protocol)),
-        format!("uri {}", shown(&request.uri)),
-        format!("server_port {}", request.server_port),
-        format!("is_ssl {}", request.is_ssl),
-    ];
-    let fields = [
-        ("remote_addr", &request.remote_addr),
-        ("remote_host", &request.remote_host),
-        ("server_name", &request.server_name),
-        ("secret", &request.secret),
-        ("remote_user", &request.remote_user),
-        ("auth_type", &request.auth_type),
-        ("query_string", &request.query_string),
-        ("route", &request.route),
-        ("ssl_cert", &request.ssl_cert),
-        ("ssl_cipher", &request.ssl_cipher),
-        ("ssl_session", &request.ssl_session),
-    ];
-    lines.extend(fields.iter().filter_map(|(name, value)| Some(format!("{name} {}", shown(value.as_deref()?)))));
-    lines.extend(request.ssl_key_size.map(|bits| format!("ssl_key_size {bits}")));
-    let pair = |kind: &str, (name, value): &(Vec<u8>, Vec<u8>)| format!("{kind} {}: {}", shown(name), shown(value));
-    lines.extend(request.headers.iter().map(|header| pair("header", header)));
-    lines.extend(request.attributes.iter().map(|attribute| pair("attribute", attribute)));
-    lines
+/// A ForwardRequest, read as leniently as can be: one line for each field that is there, nulls and uncoded names included.
+struct Delivery {
+    lines: Vec<String>,
+    content_length: Option<String>,
+}
+
+impl Delivery {
+    fn read(payload: &[u8]) -> Delivery {
+        let mut delivery = Delivery { lines: Vec::new(), content_length: None };
+        let mut fields = Fields(payload);
+        if delivery.fields(&mut fields).is_none() {
+            delivery.lines.push(format!("undecodable from here: {}", fields.0.escape_ascii()));
+        } else if !fields.0.is_empty() {
+            delivery.lines.push(format!("surplus {}", fields.0.escape_ascii()));
+        }
+        delivery
+    }
+
+    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.lines.push(format!("{name} {value}"));
+    }
+
+    fn fields(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let kind = fields.byte().filter(|kind| *kind == 2);
+        kind?;
+        let method = fields.byte()?;
+        match method_name(method) {
+            Some(name) => self.add("method", name.escape_ascii()),
+            None => self.add("method code", method),
+        }
+        for name in ["protocol", "uri", "remote_addr", "remote_host", "server_name"] {
+            if let Some(text) = fields.text()? {
+                self.add(name, text.escape_ascii());
+            }
+        }
+        self.add("server_port", fields.number()?);
+        self.add("is_ssl", fields.byte()?);
+        for _ in 0..fields.number()? {
+            self.header(fields)?;
+        }
+        while let code @ 0..=0xfe = fields.byte()? {
+            self.attribute(code, fields)?;
+        }
+        Some(())
+    }
+
+    fn header(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let code = fields.peek()?;
+        let name = match request_header_name(code).filter(|_| code >= 0xa000) {
+            Some(name) => {
+                fields.number()?;
+                String::from_utf8_lossy(name).into_owned()
+            }
+            None => {
+                let name = fields.text()??.escape_ascii().to_string();
+                let mark = request_header_code(name.as_bytes()).map_or("", |_| " (as text)");
+                name + mark
+            }
+        };
+        let value = fields.text()?.map_or("null".to_owned(), |value| value.escape_ascii().to_string());
+        if name == "Content-Length" {
+            self.content_length = Some(value.clone());
+        }
+        self.add("header", format!("{name}: {value}"));
+        Some(())
+    }
+
+    fn attribute(&mut self, code: u8, fields: &mut Fields<'_>) -> Option<()> {
+        let shown = |text: Option<&[u8]>| text.map_or("null".to_owned(), |text| text.escape_ascii().to_string());
+        match (attribute_name(code), code) {
+            (Some(name), 0x0b) => self.add(name, fields.number()?),
+            (Some(_), 0x0a) => {
+                let name = shown(fields.text()?);
+                let value = shown(fields.text()?);
+                let value = if value.is_empty() { "(empty)".to_owned() } else { value };
+                self.add("attribute", format!("{name}: {value}"));
+            }
+            (Some(name), _) => {
+                let value = shown(fields.text()?);
+                self.add(name, value);
+            }
+            (None, _) => return None,
+        }
+        Some(())
+    }
+}
+
+/// What is left of a packet.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn peek(&self) -> Option<u16> {
+        self.0.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+    }
+
+    fn number(&mut self) -> Option<u16> {
+        let number = self.peek()?;
+        self.0 = &self.0[2..];
+        Some(number)
+    }
+
+    /// `Some(None)` is AJP's null.
+    #[allow(clippy::option_option, reason = "a null text and the end of the packet are two things")]
+    fn text(&mut self) -> Option<Option<&'a [u8]>> {
+        let length = self.number()?;
+        if length == u16::MAX {
+            return Some(None);
+        }
+        let (text, rest) = self.0.split_at_checked(usize::from(length) + 1)?;
+        self.0 = rest;
+        text.split_last().map(|(_, text)| Some(text))
+    }
 }

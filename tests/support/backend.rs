@@ -85,6 +85,9 @@ pub(crate) fn status(httpd: &Httpd, target: &str) -> u16 {
     get(httpd, target).status()
 }
 
+/// The container's ends of all connections, until a behaviour closes them.
+type Streams = Arc<Mutex<Vec<Option<TcpStream>>>>;
+
 type Record = Arc<Mutex<Vec<Seen>>>;
 
 /// One request while the behaviour answers it.
@@ -93,6 +96,8 @@ pub(crate) struct Call<'p> {
     pub(crate) peer: &'p mut Peer,
     /// The request.
     pub(crate) request: DecodedRequest,
+    connection: usize,
+    streams: Streams,
     index: usize,
     record: Record,
 }
@@ -123,6 +128,18 @@ impl Call<'_> {
         body
     }
 
+    /// Closes the connection in order.
+    pub(crate) fn close(&mut self) {
+        self.streams.lock().unwrap()[self.connection] = None;
+        self.peer.close();
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(&mut self) {
+        self.streams.lock().unwrap()[self.connection] = None;
+        self.peer.reset();
+    }
+
     /// Answers 200 with `body`.
     pub(crate) fn ok(&mut self, body: impl AsRef<[u8]>) {
         self.peer.headers(200);
@@ -146,7 +163,7 @@ impl Call<'_> {
 pub(crate) struct Backend {
     address: SocketAddr,
     record: Record,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
+    streams: Streams,
     stopped: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
 }
@@ -156,7 +173,7 @@ impl Backend {
     pub(crate) fn start(behaviour: impl Fn(&mut Call<'_>) + Send + Sync + 'static) -> Backend {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let (record, streams, stopped) = (Record::default(), Arc::<Mutex<Vec<_>>>::default(), Arc::default());
+        let (record, streams, stopped) = (Record::default(), Streams::default(), Arc::default());
         let behaviour = Arc::new(behaviour);
         let acceptor = std::thread::spawn({
             let (record, streams, stopped) = (Arc::clone(&record), Arc::clone(&streams), Arc::clone(&stopped));
@@ -167,9 +184,11 @@ impl Backend {
                     if AtomicBool::load(&stopped, Ordering::SeqCst) {
                         break;
                     }
-                    streams.lock().unwrap().push(stream.try_clone().unwrap());
+                    streams.lock().unwrap().push(Some(stream.try_clone().unwrap()));
                     let (record, behaviour) = (Arc::clone(&record), Arc::clone(&behaviour));
-                    running.push(std::thread::spawn(move || serve(stream, connection, &record, &*behaviour)));
+                    let streams = Arc::clone(&streams);
+                    let run = move || serve(stream, connection, &streams, &record, &*behaviour);
+                    running.push(std::thread::spawn(run));
                 }
                 running
             }
@@ -252,7 +271,7 @@ impl Drop for Backend {
         self.stopped.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         let Some(running) = self.acceptor.take().and_then(|acceptor| acceptor.join().ok()) else { return };
-        for stream in self.streams.lock().unwrap().iter() {
+        for stream in self.streams.lock().unwrap().iter().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
         for connection in running {
@@ -265,15 +284,17 @@ impl Drop for Backend {
     }
 }
 
-fn serve(stream: TcpStream, connection: usize, record: &Record, behaviour: &dyn Fn(&mut Call<'_>)) {
+fn serve(stream: TcpStream, connection: usize, streams: &Streams, record: &Record, behaviour: &dyn Fn(&mut Call<'_>)) {
     let mut peer = Peer::new(stream, Arc::default());
     while peer.is_open() {
-        let Some(request) = peer.try_forward_request_past_pings() else { return };
+        let Some(request) = peer.try_forward_request_past_pings() else { break };
         let index = {
             let mut record = record.lock().unwrap();
             record.push(Seen { request: request.clone(), body: Vec::new(), connection });
             record.len() - 1
         };
-        behaviour(&mut Call { peer: &mut peer, request, index, record: Arc::clone(record) });
+        let (streams, record) = (Arc::clone(streams), Arc::clone(record));
+        behaviour(&mut Call { peer: &mut peer, request, connection, streams, index, record });
     }
+    streams.lock().unwrap()[connection] = None;
 }

@@ -173,6 +173,17 @@ impl Client {
         }
     }
 
+    /// Reads exactly so many bytes, whatever they are: for interim responses that must come before more is sent.
+    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        while self.unread.len() < bytes.len() {
+            if !matches!(self.fill()?, Input::Some) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        bytes.copy_from_slice(&self.take(bytes.len()));
+        Ok(())
+    }
+
     /// Says that nothing more will be sent; reading goes on.
     pub(crate) fn close_sending(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)

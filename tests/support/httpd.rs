@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -182,6 +182,25 @@ pub(crate) fn built_module() -> PathBuf {
     let module = binary.parent().unwrap().join("libmod_jk.so");
     assert!(module.exists(), "cargo built no {}", module.display());
     module
+}
+
+/// The module with a feature of Cargo.toml that no other test wants, in a target folder of its own beside the usual one.
+pub(crate) fn module_with_feature(feature: &str) -> PathBuf {
+    static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let binary = std::env::current_exe().unwrap();
+    // <target>/<profile>/deps/<binary>
+    let target = binary.ancestors().nth(3).unwrap().join(feature);
+    let mut built = BUILT.lock().unwrap();
+    if !built.iter().any(|known| known == feature) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.args(["build", "--locked", "--lib", "--features", feature, "--target-dir"]).arg(&target);
+        let output = command.output().expect("cargo can be run");
+        assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+        built.push(feature.to_owned());
+    }
+    target.join("debug/libmod_jk.so")
 }
 
 /// What a test wants of its httpd. Nothing happens before [`Builder::start`] or its siblings.

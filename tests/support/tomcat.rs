@@ -150,6 +150,11 @@ impl Peer {
         data.to_vec()
     }
 
+    /// Reads a body packet; `None` when the engine has closed.
+    pub(crate) fn try_body(&mut self) -> Option<Vec<u8>> {
+        self.read_packet().map(|payload| payload.get(2..).unwrap_or_default().to_vec())
+    }
+
     /// Reads a CPing.
     pub(crate) fn expect_cping(&mut self) {
         assert_eq!(self.read_packet().as_deref(), Some(&CPING[4..]));
@@ -228,6 +233,19 @@ impl Peer {
     /// Whether neither [`Peer::close`] nor [`Peer::reset`] was called.
     pub(crate) fn is_open(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Sends bytes; false when nobody takes them.
+    pub(crate) fn send_all(&mut self, bytes: &[u8]) -> bool {
+        self.stream.as_mut().expect("open").write_all(bytes).is_ok()
+    }
+
+    /// Says that nothing more will be sent, and waits until the engine has closed.
+    pub(crate) fn finish_sending(&mut self) {
+        let stream = self.stream.as_mut().expect("open");
+        if stream.shutdown(std::net::Shutdown::Write).is_ok() {
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
     }
 
     /// Closes the connection in order.

@@ -53,6 +53,8 @@ mod engine_reply;
 mod engine_request_body;
 #[path = "core/engine_response.rs"]
 mod engine_response;
+#[path = "core/engine_times.rs"]
+mod engine_times;
 #[path = "core/properties_grammar.rs"]
 mod properties_grammar;
 #[path = "core/properties_limits.rs"]

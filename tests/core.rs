@@ -71,6 +71,8 @@ mod shm_processes;
 mod status_access;
 #[path = "core/status_clients.rs"]
 mod status_clients;
+#[path = "core/status_machines.rs"]
+mod status_machines;
 #[path = "core/status_update.rs"]
 mod status_update;
 #[path = "core/uri_map_advice.rs"]

@@ -4,6 +4,7 @@
 //! interface. Clients print the first message they get, and a value that cannot be decoded hides every parameter behind it, so that only
 //! a `mime` in front of it still chooses the format of the answer (reference: lb-shm-status.md section 4.2).
 
+use super::metrics::Syntax;
 use crate::config::{Config, LbConfig, WorkerConfig};
 
 /// How the answer looks.
@@ -17,11 +18,15 @@ pub enum Format {
     Txt,
     /// Properties.
     Prop,
+    /// One JSON object.
+    Json,
+    /// Metrics.
+    Prom,
 }
 
 impl Format {
     /// All of them, as the page offers them.
-    pub const ALL: [Self; 4] = [Self::Html, Self::Xml, Self::Prop, Self::Txt];
+    pub const ALL: [Self; 6] = [Self::Html, Self::Xml, Self::Prop, Self::Txt, Self::Json, Self::Prom];
 
     fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.word() == word)
@@ -35,6 +40,8 @@ impl Format {
             Self::Xml => "xml",
             Self::Txt => "txt",
             Self::Prop => "prop",
+            Self::Json => "json",
+            Self::Prom => "prom",
         }
     }
 
@@ -46,6 +53,8 @@ impl Format {
             Self::Xml => "XML",
             Self::Txt => "Text",
             Self::Prop => "Properties",
+            Self::Json => "JSON",
+            Self::Prom => "Metrics",
         }
     }
 
@@ -56,6 +65,8 @@ impl Format {
             Self::Html => "text/html; charset=utf-8",
             Self::Xml => "text/xml",
             Self::Txt | Self::Prop => "text/plain",
+            Self::Json => "application/json",
+            Self::Prom => Syntax::Prometheus.content_type(),
         }
     }
 }

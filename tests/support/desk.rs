@@ -97,6 +97,7 @@ impl Desk {
             server_port: 80,
             web_server: b"Apache/2.4",
             jk_version: "mod_jk/test",
+            accept: None,
             now_s: NOW,
             clock: Clock { zone: TimeZone::UTC },
         };

@@ -36,6 +36,8 @@ mod httpd {
     mod real_tomcat;
     mod refusals;
     mod shared_memory;
+    mod status_ant;
+    mod status_page;
     mod status_replay;
     mod streaming;
     mod uri_modes;

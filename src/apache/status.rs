@@ -36,6 +36,7 @@ pub(super) fn serve(request: Request<'_>, vhost: &Vhost, worker: &StatusWorker, 
         server_port: request.server_port(),
         web_server: web_server(),
         jk_version: concat!("mod_jk/", env!("CARGO_PKG_VERSION")),
+        accept: header(c"Accept"),
         now_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         clock: Clock::local(),
     };

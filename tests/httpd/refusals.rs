@@ -103,7 +103,9 @@ fn all_findings_come_at_once() {
 fn shared_memory_file_that_cannot_be_created() {
     let build =
         || with_lines("")().without_defaults().config("JkLogFile logs/mod_jk.log\nJkShmFile /nowhere/at/all/shm\n");
-    build().start_fails().refuses_with(&["/nowhere/at/all/shm", "No such file or directory"]);
+    for outcome in [build().config_test(), build().start_fails()] {
+        outcome.refuses_with(&["test.conf:2", "JkShmFile", "/nowhere/at/all", "No such file or directory"]);
+    }
 }
 
 #[test]

@@ -41,7 +41,8 @@ under_every_mpm! {
             call.close();
         });
         let httpd = backend.httpd().mpm(mpm).children(1).start();
-        for method in ["GET", "POST", "POST", "GET"] {
+        // Methods that may be sent again: the close may overtake the next request on its way.
+        for method in ["GET", "PUT", "DELETE", "GET"] {
             assert_eq!(ask(&httpd, &Request::new(method, "/")).text(), "fine", "{method}");
         }
     }

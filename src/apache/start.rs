@@ -73,9 +73,9 @@ fn no_folder(directive: &str, file: &NamedFile) -> Option<Diagnostic> {
     let needed = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     let error = rustix::fs::access(folder, needed).err()?;
     let message = format!(
-        "{directive}: no file can be created in '{}': {error}; name a file in a folder that exists and that the user who \
-         starts httpd may write to",
-        folder.display()
+        "{directive}: '{}' cannot be created: {error}; name a file in a folder that exists and that the user who starts httpd \
+         may write to",
+        file.path
     );
     Some(Diagnostic { origin: Some(file.origin.clone()), severity: Severity::Error, message })
 }

@@ -2,13 +2,16 @@
 //!
 //! Not here: how many there may be (tests/core/engine_pool.rs).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::support::backend::{Backend, ask, get};
 use crate::support::http_client::{Body, Request};
 use crate::support::httpd::under_every_mpm;
 use crate::support::tomcat::{chunk, headers};
+use crate::support::wait;
 use mod_jk::ajp::response::encode_end;
 
 under_every_mpm! {
@@ -36,14 +39,19 @@ under_every_mpm! {
     }
 
     fn connection_that_the_container_closed_is_replaced(mpm: Mpm) {
-        let backend = Backend::start(|call| {
+        let closed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&closed);
+        let backend = Backend::start(move |call| {
             call.ok("fine");
             call.close();
+            count.fetch_add(1, Ordering::SeqCst);
         });
         let httpd = backend.httpd().mpm(mpm).children(1).start();
-        // Methods that may be sent again: the close may overtake the next request on its way.
-        for method in ["GET", "PUT", "DELETE", "GET"] {
+        for (number, method) in ["GET", "POST", "POST", "GET"].into_iter().enumerate() {
             assert_eq!(ask(&httpd, &Request::new(method, "/")).text(), "fine", "{method}");
+            // A POST that meets the close on its way would be 502, and rightly so.
+            let what = "the container to close";
+            wait::until(Duration::from_secs(60), what, || closed.load(Ordering::SeqCst) == number + 1);
         }
     }
 }

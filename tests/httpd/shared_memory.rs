@@ -64,17 +64,6 @@ fn missing_shared_memory_file_is_announced_with_the_default() {
 }
 
 #[test]
-fn file_that_lies_in_the_way_is_not_written_to() {
-    // Whoever may write to the folder must not be able to make httpd write through a link.
-    let backend = Backend::echo();
-    let folder = tempfile::tempdir().unwrap();
-    let config = format!("JkShmFile \"{}/shm\"\n", folder.path().display());
-    let httpd = backend.httpd().config(&config).start();
-    let name = format!("shm.{}", pid(&httpd));
-    assert!(!std::fs::symlink_metadata(folder.path().join(&name)).unwrap().is_symlink());
-}
-
-#[test]
 fn graceful_restart_takes_a_changed_workers_file_over() {
     let (a, b) = (Backend::named("a"), Backend::named("b"));
     let mut httpd =
@@ -86,7 +75,7 @@ fn graceful_restart_takes_a_changed_workers_file_over() {
 }
 
 #[test]
-fn watchdog_runs_and_ends_with_its_child() {
+fn httpd_with_a_watchdog_restarts_and_stops() {
     let backend = Backend::echo();
     let mut httpd = backend.httpd().config("JkWatchdogInterval 1\nJkLogLevel debug\n").start();
     assert_eq!(status(&httpd, "/"), 200);
@@ -96,7 +85,7 @@ fn watchdog_runs_and_ends_with_its_child() {
 }
 
 #[test]
-fn size_that_is_given_is_said_to_be_unnecessary_and_httpd_starts() {
+fn size_that_is_given_is_accepted() {
     for size in ["1", "1024"] {
         let backend = Backend::echo();
         let httpd = backend.httpd().config(&format!("JkShmSize {size}\n")).start();

@@ -140,15 +140,3 @@ fn slashes_that_httpd_leaves_are_forwarded() {
     assert_eq!(exchange(&httpd, "localhost", b"//a///b"), 200);
     assert_eq!(backend.last().uri(), "/a///b");
 }
-
-#[test]
-fn unparsed_mode_leaves_the_target_whole_for_the_logs() {
-    let backend = Backend::echo();
-    let config = "JkOptions +ForwardURICompatUnparsed\nLogFormat \"target=%{JK_WORKER_NAME}n=%r\" t\nCustomLog logs/t.log t\n\
-                  Header set X-Target \"expr=%{unescape:%{REQUEST_URI}}\"\nRewriteEngine on\n\
-                  Header set X-The-Request \"expr=%{THE_REQUEST}\"\n";
-    let httpd = backend.httpd().config(config).start();
-    let response = ask(&httpd, &Request::new("GET", "/a%20b?x=y"));
-    assert_eq!(backend.last().uri(), "/a%20b");
-    assert_eq!(response.header("X-The-Request"), Some("GET /a%20b?x=y HTTP/1.1"));
-}

@@ -167,11 +167,8 @@ impl Service<'_> {
             }
             Worker::Status(status) => return super::status::serve(request, vhost, status, log),
         };
-        let status = self.answer(result, &mut client);
-        if !request.client_is_gone() && request.main().is_none() {
-            request.discard_body();
-        }
-        status
+        // httpd reads and drops what is left of the request body itself, after the response.
+        self.answer(result, &mut client)
     }
 
     fn set_options<'o>(&'o self, job: &mut worker::Request<'o>) {

@@ -327,10 +327,17 @@ impl AjpWorker {
     ) -> Result<(Served, Option<Connection>), Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
+        let started = Instant::now();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
-            Ok(()) => reply::Reply::new(self, scene, &connection).run(&mut connection, request, downstream, facts),
+            Ok(()) => {
+                let reply = reply::Reply::new(self, scene, &connection, started);
+                reply.run(&mut connection, request, downstream, facts)
+            }
             Err(error) => Err(error),
         };
+        if outcome.is_ok() {
+            self.shared.record_response_time(started.elapsed());
+        }
         let (read, transferred) = connection.take_byte_counts();
         facts.answered = read > 0;
         self.shared.count_bytes(read, transferred);

@@ -260,7 +260,8 @@ fn server_xml(base: &Path, name: &str, options: &Options, port: u16) -> String {
     )
 }
 
-fn java_home() -> &'static str {
+/// Where the Java runtime lies.
+pub(crate) fn java_home() -> &'static str {
     static HOME: OnceLock<String> = OnceLock::new();
     HOME.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/find-java.sh");

@@ -112,7 +112,7 @@ fn shared_memory_file_that_cannot_be_created() {
 fn log_file_that_cannot_be_opened() {
     let build = || with_lines("")().without_defaults().config("JkLogFile nowhere/mod_jk.log\nJkShmFile run/shm\n");
     for outcome in [build().config_test(), build().start_fails()] {
-        outcome.refuses_with(&["test.conf:1", "JkLogFile", "/nowhere'", "No such file or directory"]);
+        outcome.refuses_with(&["test.conf:1", "JkLogFile", "/nowhere/mod_jk.log'", "No such file or directory"]);
     }
 }
 

@@ -165,3 +165,18 @@ fn keeping_edits_is_a_switch_of_the_main_server() {
     let httpd = cluster.httpd("").config("JkXKeepEdits On\n").start();
     assert_eq!(fetch(&httpd, None).0, 200);
 }
+
+#[test]
+fn edits_survive_a_restart_only_where_they_are_to_be_kept() {
+    for (directive, kept) in [("", false), ("JkXKeepEdits On\n", true)] {
+        let cluster = Cluster::start(2);
+        let status = "worker.list=status\nworker.status.type=status\n";
+        let config = format!("JkMount /status status\n{directive}");
+        let mut httpd = cluster.httpd(status).config(&config).start();
+        assert_eq!(fetch_at(httpd.address(), "/status?cmd=update&mime=txt&w=lb&sw=w1&vwa=s", None).0, 200);
+        (0..3).for_each(|_| assert_eq!(fetch(&httpd, None).1, "w2"));
+        httpd.graceful();
+        let names: Vec<_> = (0..2).map(|_| fetch(&httpd, None).1).collect();
+        assert_eq!(names.iter().all(|name| name == "w2"), kept, "{directive:?} {names:?}");
+    }
+}

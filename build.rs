@@ -13,7 +13,6 @@ const FUNCTIONS: &[&str] = &[
     "ap_bucket_error_create",
     "ap_check_cmd_context",
     "ap_content_type_tolower",
-    "ap_discard_request_body",
     "ap_finalize_request_protocol",
     "ap_get_brigade",
     "ap_get_client_block",

@@ -10,6 +10,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "support/desk.rs"]
+mod desk;
 #[path = "support/engine.rs"]
 mod engine;
 #[path = "support/tomcat.rs"]
@@ -51,6 +53,8 @@ mod engine_reply;
 mod engine_request_body;
 #[path = "core/engine_response.rs"]
 mod engine_response;
+#[path = "core/engine_times.rs"]
+mod engine_times;
 #[path = "core/properties_grammar.rs"]
 mod properties_grammar;
 #[path = "core/properties_limits.rs"]
@@ -63,6 +67,14 @@ mod shm_file;
 mod shm_fork;
 #[path = "core/shm_processes.rs"]
 mod shm_processes;
+#[path = "core/status_access.rs"]
+mod status_access;
+#[path = "core/status_clients.rs"]
+mod status_clients;
+#[path = "core/status_machines.rs"]
+mod status_machines;
+#[path = "core/status_update.rs"]
+mod status_update;
 #[path = "core/uri_map_advice.rs"]
 mod uri_map_advice;
 #[path = "core/uri_map_file.rs"]

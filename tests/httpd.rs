@@ -15,6 +15,8 @@ mod support;
 mod httpd {
     mod balancing;
     mod connections;
+    mod cves;
+    mod directives;
     mod failures;
     mod fields;
     mod forwarding;
@@ -26,11 +28,17 @@ mod httpd {
     mod lb_sessions;
     mod lb_shares;
     mod lb_shm;
+    mod logs;
     mod merges;
     mod mount_file;
     mod mounts;
+    mod neighbours;
     mod panic;
     mod real_tomcat;
+    mod refusals;
+    mod shared_memory;
+    mod status_ant;
+    mod status_page;
     mod status_replay;
     mod streaming;
     mod uri_modes;

@@ -36,6 +36,7 @@ pub(super) fn serve(request: Request<'_>, vhost: &Vhost, worker: &StatusWorker, 
         server_port: request.server_port(),
         web_server: web_server(),
         jk_version: concat!("mod_jk/", env!("CARGO_PKG_VERSION")),
+        accept: header(c"Accept"),
         now_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         clock: Clock::local(),
     };
@@ -49,7 +50,6 @@ pub(super) fn serve(request: Request<'_>, vhost: &Vhost, worker: &StatusWorker, 
     if client.finish().is_err() {
         say!(log, Info, "Aborting connection for worker={}: the client is gone", worker.name());
     }
-    request.discard_body();
     OK
 }
 

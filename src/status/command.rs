@@ -4,6 +4,7 @@
 //! interface. Clients print the first message they get, and a value that cannot be decoded hides every parameter behind it, so that only
 //! a `mime` in front of it still chooses the format of the answer (reference: lb-shm-status.md section 4.2).
 
+use super::metrics::Syntax;
 use crate::config::{Config, LbConfig, WorkerConfig};
 
 /// How the answer looks.
@@ -17,11 +18,15 @@ pub enum Format {
     Txt,
     /// Properties.
     Prop,
+    /// One JSON object.
+    Json,
+    /// Metrics.
+    Prom,
 }
 
 impl Format {
     /// All of them, as the page offers them.
-    pub const ALL: [Self; 4] = [Self::Html, Self::Xml, Self::Prop, Self::Txt];
+    pub const ALL: [Self; 6] = [Self::Html, Self::Xml, Self::Prop, Self::Txt, Self::Json, Self::Prom];
 
     fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.word() == word)
@@ -35,6 +40,8 @@ impl Format {
             Self::Xml => "xml",
             Self::Txt => "txt",
             Self::Prop => "prop",
+            Self::Json => "json",
+            Self::Prom => "prom",
         }
     }
 
@@ -46,6 +53,8 @@ impl Format {
             Self::Xml => "XML",
             Self::Txt => "Text",
             Self::Prop => "Properties",
+            Self::Json => "JSON",
+            Self::Prom => "Metrics",
         }
     }
 
@@ -56,6 +65,8 @@ impl Format {
             Self::Html => "text/html; charset=utf-8",
             Self::Xml => "text/xml",
             Self::Txt | Self::Prop => "text/plain",
+            Self::Json => "application/json",
+            Self::Prom => Syntax::Prometheus.content_type(),
         }
     }
 }
@@ -200,8 +211,7 @@ impl Parameters {
         Some(self.pairs.remove(at).1)
     }
 
-    /// What Tomcat's Ant task still sends, under the names of today (DEVIATIONS section 6): `w` is the member, `l` its balancer. The
-    /// task writes `wr=` without ever a value, which must not clear the redirect.
+    /// What Tomcat's Ant task still sends, under the names of today (DEVIATIONS section 6): `w` is the member, `l` its balancer.
     fn rename_old(&mut self) {
         if self.get("sw").is_none()
             && let Some(lb) = self.remove("l")
@@ -209,9 +219,6 @@ impl Parameters {
         {
             self.set("w", lb);
             self.set("sw", member);
-        }
-        if self.get("wr") == Some("") {
-            self.remove("wr");
         }
         for (old, new) in OLD_NAMES {
             if self.get(new).is_none()
@@ -504,9 +511,9 @@ mod tests {
         let pairs: Vec<_> = command.parameters.iter().collect();
         let expected = [("cmd", "update"), ("w", "lb"), ("vlr", "3"), ("vlt", "60"), ("vls", "true"), ("vlf", "false")];
         assert_eq!(pairs, expected);
-        let command = parsed("cmd=update&w=m1&l=lb&wf=2&wr=&wc=d");
+        let command = parsed("cmd=update&w=m1&l=lb&wf=2&wr=m2");
         let pairs: Vec<_> = command.parameters.iter().collect();
-        assert_eq!(pairs, [("cmd", "update"), ("w", "lb"), ("sw", "m1"), ("vwf", "2"), ("vwc", "d")]);
+        assert_eq!(pairs, [("cmd", "update"), ("w", "lb"), ("sw", "m1"), ("vwf", "2"), ("vwr", "m2")]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{Ask, Scene};
 use crate::config::StatusConfig;
 use crate::log::Shown;
 use link::Link;
+pub(super) use list::rating_word;
 
 /// The style of all pages.
 const STYLE: &str = include_str!("html/style.css");

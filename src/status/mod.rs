@@ -12,6 +12,8 @@ pub mod command;
 mod export;
 pub mod field;
 mod html;
+mod json;
+mod metrics;
 mod provenance;
 mod update;
 pub mod view;
@@ -29,6 +31,7 @@ use crate::worker::shared::Shared;
 use crate::worker::{AjpWorker, Log, say};
 use command::{Access, Command, Options, Target};
 use export::{Body, Head, Report};
+use metrics::Syntax;
 use view::{View, Viewer};
 
 /// A status worker.
@@ -81,6 +84,8 @@ pub struct Ask<'a> {
     pub web_server: &'a [u8],
     /// What this module says it is.
     pub jk_version: &'a str,
+    /// Accept.
+    pub accept: Option<&'a [u8]>,
     /// Seconds since 1970.
     pub now_s: u64,
     /// Local time.
@@ -90,7 +95,7 @@ pub struct Ask<'a> {
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// 200, or 403.
+    /// 200; 403 for a change that another site asks for, 400 for metrics that cannot be had.
     pub status: u16,
     /// Headers, Content-Type among them.
     pub headers: Vec<(&'static str, String)>,
@@ -152,7 +157,7 @@ impl StatusWorker {
         let command = match Command::parse(ask.query, access) {
             Ok(command) => command,
             Err(rejected) => {
-                return self.failure(ask, rejected.format, None, rejected.message.to_owned());
+                return self.failure(scene, ask, rejected.format, None, rejected.message.to_owned());
             }
         };
         if command.verb.changes_state()
@@ -166,12 +171,12 @@ impl StatusWorker {
                 command.verb.word()
             );
             let message = "Refused: a page of another site asked for this change.".to_owned();
-            let page = self.failure(ask, command.format, Some(&command), message);
+            let page = self.failure(scene, ask, command.format, Some(&command), message);
             return Page { status: 403, ..page };
         }
         match command.target(scene.config) {
             Ok(target) => self.carry_out(scene, ask, &command, target.as_ref()),
-            Err(message) => self.failure(ask, command.format, Some(&command), message.to_owned()),
+            Err(message) => self.failure(scene, ask, command.format, Some(&command), message.to_owned()),
         }
     }
 
@@ -207,27 +212,37 @@ impl StatusWorker {
             _ => Ok(()),
         };
         if let Err(message) = changed {
-            return self.failure(ask, command.format, Some(command), message);
+            return self.failure(scene, ask, command.format, Some(command), message);
         }
         let view = self.view(scene, command, target);
-        if command.format == Format::Html {
-            let screen = html::Screen { config: &self.config, scene, ask, command, target, view: &view };
-            return self.page(Format::Html, screen.render());
-        }
+        let is_listing = matches!(command.verb, Verb::List | Verb::Show);
+        let body = match command.format {
+            Format::Html => html::Screen { config: &self.config, scene, ask, command, target, view: &view }.render(),
+            Format::Json => {
+                let extra = json::extra(scene, command.verb);
+                json::render(scene, ask, is_listing.then_some(&view), extra, &Outcome::Ok)
+            }
+            Format::Prom => metrics::render(&view, Syntax::accepted(ask.accept), ask),
+            Format::Xml | Format::Txt | Format::Prop => self.export(scene, ask, command, &view),
+        };
+        self.page(ask, command.format, body)
+    }
+
+    fn export(&self, scene: &Scene<'_>, ask: &Ask<'_>, command: &Command, view: &View) -> String {
         let head = match command.verb {
             Verb::List | Verb::Show | Verb::Version | Verb::Dump => Head::Full,
             Verb::Edit => Head::Server,
             Verb::Update | Verb::Reset | Verb::Recover => Head::None,
         };
         let body = match command.verb {
-            Verb::List => Body::List(&view),
-            Verb::Show => Body::Show(&view),
+            Verb::List => Body::List(view),
+            Verb::Show => Body::Show(view),
             Verb::Dump => Body::Dump(&scene.config.properties_dump),
             _ => Body::Nothing,
         };
         let shows_maps = !command.options.has(Options::NO_MAPS);
         let report = Report { config: &self.config, ask, head, body, outcome: &Outcome::Ok, shows_maps };
-        self.page(command.format, rendered(command.format, &report))
+        rendered(command.format, &report)
     }
 
     fn view(&self, scene: &Scene<'_>, command: &Command, target: Option<&Target<'_>>) -> View {
@@ -246,24 +261,42 @@ impl StatusWorker {
         }
     }
 
-    fn failure(&self, ask: &Ask<'_>, format: Format, command: Option<&Command>, message: String) -> Page {
+    fn failure(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        format: Format,
+        command: Option<&Command>,
+        message: String,
+    ) -> Page {
         let outcome = Outcome::Failed(message);
-        if format == Format::Html {
-            return self.page(format, html::failure(&self.config, ask, command, outcome.message()));
-        }
-        let (head, body) = (Head::None, Body::Nothing);
-        let report = Report { config: &self.config, ask, head, body, outcome: &outcome, shows_maps: false };
-        self.page(format, rendered(format, &report))
+        let body = match format {
+            Format::Html => html::failure(&self.config, ask, command, outcome.message()),
+            Format::Json => json::render(scene, ask, None, json::none(), &outcome),
+            Format::Prom => format!("# ERROR - {}\n", outcome.message()),
+            Format::Xml | Format::Txt | Format::Prop => {
+                let (head, body) = (Head::None, Body::Nothing);
+                let report = Report { config: &self.config, ask, head, body, outcome: &outcome, shows_maps: false };
+                rendered(format, &report)
+            }
+        };
+        let page = self.page(ask, format, body);
+        // A scrape that fails must look like one; it has no field for a result.
+        if format == Format::Prom { Page { status: 400, ..page } } else { page }
     }
 
-    fn page(&self, format: Format, body: String) -> Page {
+    fn page(&self, ask: &Ask<'_>, format: Format, body: String) -> Page {
         let css = self.config.css.as_deref().and_then(html::origin_of).unwrap_or_default();
         let policy = format!(
             "default-src 'none'; style-src 'self' 'unsafe-inline'{css}; img-src 'self' data:{css}; form-action 'self'; \
              base-uri 'none'; frame-ancestors 'none'"
         );
+        let content_type = match format {
+            Format::Prom => Syntax::accepted(ask.accept).content_type(),
+            format => format.content_type(),
+        };
         let headers = vec![
-            ("Content-Type", format.content_type().to_owned()),
+            ("Content-Type", content_type.to_owned()),
             ("Cache-Control", "no-cache, no-store".to_owned()),
             ("Pragma", "no-cache".to_owned()),
             ("X-Content-Type-Options", "nosniff".to_owned()),
@@ -279,6 +312,6 @@ fn rendered(format: Format, report: &Report<'_>) -> String {
     match format {
         Format::Xml => export::xml(report),
         Format::Txt => export::txt(report),
-        Format::Prop | Format::Html => export::prop(report),
+        _ => export::prop(report),
     }
 }

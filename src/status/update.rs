@@ -263,8 +263,9 @@ fn store(scene: &Scene<'_>, items: &[Item<'_>]) -> Result<Vec<String>, ShmError>
         let mut after = before.clone();
         for (field, value) in &item.changes {
             let old = (field.get)(&after);
-            (field.put)(&mut after, value.clone());
+            // `recovery_options` that are not set look like 0, and are not made 0 by a form that sends what it shows.
             if old != *value {
+                (field.put)(&mut after, value.clone());
                 lines.push(line(item, field.attribute, &old, value));
             }
         }

@@ -13,6 +13,7 @@ use super::{Scene, Site};
 use crate::balancer::rating::{Rating, Ratings};
 use crate::balancer::{Activation, State};
 use crate::config::{AjpSettings, LbConfig, LbSettings, MemberSettings, WorkerConfig};
+use crate::shm::{BUCKETS, Histogram};
 use crate::uri_map::Rule;
 
 /// Everything that an answer shows of the workers.
@@ -111,8 +112,27 @@ pub struct Ajp {
     pub last_reset: u64,
     /// Seconds since 1970 of the last error; 0 = none.
     pub error_time: u64,
+    /// Whole responses.
+    pub response: Times,
+    /// First bytes of responses.
+    pub first_byte: Times,
     /// URI rules that name it; empty for members.
     pub maps: Vec<Map>,
+}
+
+/// How long something took.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// Counts of the buckets of [`Histogram`].
+    pub counts: [u64; BUCKETS],
+    /// Microseconds in all.
+    pub sum_us: u64,
+}
+
+impl Times {
+    fn of(histogram: &Histogram) -> Self {
+        Self { counts: histogram.counts(), sum_us: histogram.sum_us() }
+    }
 }
 
 /// One URI rule of one server.
@@ -244,6 +264,8 @@ impl<'a> Viewer<'a> {
             max_connected: slot.max_connected.get(),
             last_reset: slot.last_reset.get(),
             error_time: slot.error_time.get(),
+            response: Times::of(&slot.response_time),
+            first_byte: Times::of(&slot.first_byte_time),
             maps: Vec::new(),
         })
     }
@@ -281,6 +303,12 @@ impl Member {
     #[must_use]
     pub fn can_recover(&self) -> bool {
         self.state == State::Error
+    }
+
+    /// Whether requests without a session may go to it.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.state.is_usable(self.settings.activation)
     }
 
     /// `ACT`, `DIS` or `STP`.

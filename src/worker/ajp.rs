@@ -327,10 +327,17 @@ impl AjpWorker {
     ) -> Result<(Served, Option<Connection>), Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
+        let started = Instant::now();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
-            Ok(()) => reply::Reply::new(self, scene, &connection).run(&mut connection, request, downstream, facts),
+            Ok(()) => {
+                let reply = reply::Reply::new(self, scene, &connection, started);
+                reply.run(&mut connection, request, downstream, facts)
+            }
             Err(error) => Err(error),
         };
+        if outcome.is_ok() {
+            self.shared.record_response_time(started.elapsed());
+        }
         let (read, transferred) = connection.take_byte_counts();
         facts.answered = read > 0;
         self.shared.count_bytes(read, transferred);
@@ -437,9 +444,10 @@ impl AjpWorker {
         facts: &mut Facts,
     ) -> Result<(), Error> {
         let head = request.packet.as_slice();
+        let has_first_packet = request.body.has_first_packet();
         let data = request.body.first_packet(limits.body_data());
         let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
-        let sent = if data.is_empty() {
+        let sent = if !has_first_packet {
             connection.send(&mut [IoSlice::new(head)], limits.wait())
         } else {
             connection.send(&mut [IoSlice::new(head), IoSlice::new(&prefix), IoSlice::new(data)], limits.wait())

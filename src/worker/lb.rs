@@ -4,7 +4,7 @@
 //! members' states; a member that failed this request is in error in the copy, whatever the others think of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -16,6 +16,7 @@ use super::{Downstream, Log, MemberContext, Request, say};
 use crate::balancer::session::{self, SessionIds};
 use crate::balancer::{self, Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State};
 use crate::config::{ExtraMethod, LbConfig, LbSettings};
+use crate::log::Shown;
 use crate::shm::{LbSlot, MemberSlot, MemberText, Text};
 
 mod latency;
@@ -39,10 +40,23 @@ pub struct LbWorker {
     members: Vec<Member>,
     /// Where the next walk over the members starts, in this process.
     next_offset: AtomicU32,
+    /// When a route that is nobody's was last told of; Unix seconds.
+    route_told_s: AtomicU64,
     /// Choices by latency so far in this process; makes the random numbers.
     draws: AtomicU64,
     /// A watchdog probes members in error, so that no user's request has to.
     has_prober: AtomicBool,
+}
+
+/// Seconds between two remarks about routes that are nobody's.
+const ROUTE_REMARK_S: u64 = 60;
+
+/// Route of the first session id that has one.
+fn first_route(ids: &[u8]) -> Option<&[u8]> {
+    ids.split(|byte| *byte == b';').find_map(|id| {
+        let dot = memchr::memchr(b'.', id)?;
+        id.get(dot.saturating_add(1)..).filter(|route| !route.is_empty())
+    })
 }
 
 /// One member.
@@ -141,6 +155,7 @@ impl LbWorker {
             lb,
             members,
             next_offset: AtomicU32::new(0),
+            route_told_s: AtomicU64::new(0),
             draws: AtomicU64::new(0),
             has_prober: AtomicBool::new(false),
         }
@@ -298,6 +313,7 @@ impl LbWorker {
             }
             None => balancer::choose(&run.views, &Texts(self), &selection, &self.next_offset)?,
         };
+        self.explain_choice(&selection, choice, run.log);
         let new_session = selection.session_ids.is_none() && !run.balance.stateless;
         let mut election = Election { choice, view: UNUSABLE, step: 0, new_session };
         if let (Some(view), Some(slot)) = (run.views.get_mut(choice.index), self.slot(choice.index)) {
@@ -313,6 +329,37 @@ impl LbWorker {
             }
         }
         Ok(election)
+    }
+
+    /// Which member and why; and, now and then, that a session's route is nobody's, which breaks sessions without any other sign.
+    fn explain_choice(&self, selection: &Selection<'_>, choice: Choice, log: Log<'_>) {
+        let member = self.members.get(choice.index).map_or("", |member| member.worker.name());
+        let (name, sticky) = (self.name(), choice.sticky);
+        say!(
+            log,
+            Debug,
+            "({name}) member {member} is chosen, sticky={sticky}, session={}",
+            selection.session_ids.is_some()
+        );
+        let Some(route) = selection.session_ids.filter(|_| !sticky).and_then(first_route) else { return };
+        let members = 0..self.members.len();
+        let texts = Texts(self);
+        let known = members.into_iter().any(|index| {
+            let (own, domain) = (balancer::Texts::route(&texts, index), balancer::Texts::domain(&texts, index));
+            own.as_bytes() == route || (!domain.is_empty() && route.starts_with(domain.as_bytes()))
+        });
+        let (now_s, told_s) = (self.shared.now_s(), self.route_told_s.load(Ordering::Relaxed));
+        if known || now_s.saturating_sub(told_s) < ROUTE_REMARK_S {
+            return;
+        }
+        self.route_told_s.store(now_s, Ordering::Relaxed);
+        say!(
+            log,
+            Warn,
+            "({name}) a session has the route '{}', which is no member's: it goes to {member} and may be lost; does the jvmRoute of \
+             each Tomcat equal the route of its worker?",
+            Shown(route)
+        );
     }
 
     /// Loads as they are now: others, and this request, have elected members since [`Self::look`]. The states stay those of this request.

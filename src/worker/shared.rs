@@ -4,7 +4,7 @@
 //! `Shared::enter_child`, in whose name it counts.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::balancer::State;
 use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
@@ -159,6 +159,25 @@ impl AjpShared {
     pub fn count_bytes(&self, read: u64, transferred: u64) {
         self.count(|slot| &slot.read, read);
         self.count(|slot| &slot.transferred, transferred);
+    }
+
+    /// A response has come to its end; how long it took since the request was sent.
+    pub fn record_response_time(&self, took: Duration) {
+        if let Some(slot) = self.slot() {
+            slot.response_time.record(took);
+        }
+    }
+
+    /// The first byte of a response has come.
+    pub fn record_first_byte_time(&self, took: Duration) {
+        if let Some(slot) = self.slot() {
+            slot.first_byte_time.record(took);
+        }
+    }
+
+    /// How long responses took, and how long their first bytes; `None` never happens for an index of the plan.
+    pub fn times(&self) -> Option<(&shm::Histogram, &shm::Histogram)> {
+        self.slot().map(|slot| (&slot.response_time, &slot.first_byte_time))
     }
 
     /// A request begins; it is busy while the guard lives.

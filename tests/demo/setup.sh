@@ -34,6 +34,7 @@ find_missing_files() {
     need tomcat10-examples "Tomcat's examples" '/usr/share/tomcat10-examples/examples/WEB-INF/web.xml'
     # bindgen loads libclang at build time and needs clang's own headers (stddef.h); both come with libclang-dev.
     need libclang-dev "libclang with its headers" '/usr/lib/llvm-*/lib/clang/*/include/stddef.h'
+    need ant "Apache Ant, for Tomcat's Ant tasks (tests)" '/usr/share/java/ant-launcher.jar'
     need gcc "a C compiler" '/usr/bin/cc' '/usr/local/bin/cc'
     need libc6-dev "the C library's headers" '/usr/include/stdio.h'
     need curl "curl" '/usr/bin/curl' '/usr/local/bin/curl'

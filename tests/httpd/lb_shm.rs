@@ -54,6 +54,28 @@ under_every_mpm! {
         cluster.member(1).release();
     }
 
+    fn killed_child_leaves_no_load_under_busyness(mpm: Mpm) {
+        let cluster = Cluster::start(2);
+        let httpd = cluster.httpd(&format!("{AT_ONCE}worker.lb.method=B")).mpm(mpm).children(1);
+        let httpd = httpd.allow_error_log("exit signal Killed").start();
+        let address = httpd.address();
+        let held = thread::spawn(move || {
+            let request = crate::support::http_client::Request::new("GET", "/hold").header("Cookie", "JSESSIONID=a.w1");
+            assert!(crate::support::http_client::Client::once(address, &request).is_err());
+        });
+        cluster.member(1).await_held(1);
+        let children = httpd.children();
+        for pid in &children {
+            kill_process(Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+        }
+        held.join().unwrap();
+        cluster.picks();
+        wait::until(PATIENCE, "new children", || httpd.children().iter().any(|pid| !children.contains(pid)));
+        (0..4).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
+        assert_eq!(cluster.picks(), "1212");
+        cluster.member(1).release();
+    }
+
     fn restarts_keep_counters(mpm: Mpm) {
         let cluster = Cluster::start(1);
         let mut httpd = cluster.httpd("worker.maintain=0").config(NOTES).mpm(mpm).children(2).start();

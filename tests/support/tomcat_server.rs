@@ -330,7 +330,8 @@ fn distributable_copy(base: &Path, webapp: &Path) -> PathBuf {
     copy
 }
 
-fn java_home() -> &'static str {
+/// Where the Java runtime lies.
+pub(crate) fn java_home() -> &'static str {
     static HOME: OnceLock<String> = OnceLock::new();
     HOME.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/demo/find-java.sh");

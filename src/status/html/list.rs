@@ -399,7 +399,7 @@ fn map_row(map: &Map) -> Markup {
     }
 }
 
-fn rating_word(rating: Rating) -> &'static str {
+pub(in crate::status) fn rating_word(rating: Rating) -> &'static str {
     match rating {
         Rating::Good => "good",
         Rating::Degraded => "degraded",

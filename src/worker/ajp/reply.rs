@@ -7,6 +7,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::connection::Connection;
 use super::super::error::Error;
@@ -22,6 +23,8 @@ pub(super) struct Reply<'w> {
     limits: &'w Limits,
     log: Log<'w>,
     address: Arc<str>,
+    /// When the request was sent, until the first byte has come.
+    unanswered_since: Option<Instant>,
     status: u16,
     /// The web server writes its own page: nothing of the response is passed on.
     page: Option<ServerErrorPage>,
@@ -39,12 +42,13 @@ enum Step {
 }
 
 impl<'w> Reply<'w> {
-    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, connection: &Connection) -> Self {
+    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, connection: &Connection, started: Instant) -> Self {
         Self {
             worker,
             limits: &scene.limits,
             log: scene.log,
             address: connection.shared_address(),
+            unanswered_since: Some(started),
             status: 0,
             page: None,
             body_bytes: 0,
@@ -104,6 +108,9 @@ impl<'w> Reply<'w> {
     ) -> Result<End, Error> {
         loop {
             connection.receive(self.limits.wait()).map_err(|error| self.limits.receive_error(&self.address, error))?;
+            if let Some(started) = self.unanswered_since.take() {
+                self.worker.shared.record_first_byte_time(started.elapsed());
+            }
             while let Some(step) = self.next_step(connection, request, downstream, exchange)? {
                 match step {
                     Step::Next => {}

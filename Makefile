@@ -13,7 +13,7 @@ RELEASE_MODULE := target/release/libmod_jk.so
 # Where rustup's installer puts a toolchain, for shells that do not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup build demo demo-stop test check httpd-test install clean
+.PHONY: help setup build demo demo-stop test check httpd-test oracle bench fuzz install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,17 @@ check: ## the quick gate, no httpd started: format, lints, tidy and unit tests, 
 
 httpd-test: ## the tests with a real httpd (event, worker, prefork) and real Tomcats
 	cargo test --locked --no-fail-fast --test httpd
+
+oracle: ## the C module (Debian's package, only downloaded) and ours behind the same configurations, compared case by case
+	@tests/oracle/c-module.sh
+	cargo clippy --locked --test oracle -- -D warnings
+	cargo test --locked --test oracle -- --nocapture both_modules_agree
+
+bench: build ## what a request costs, beside C mod_jk and mod_proxy_ajp (BENCH='instructions ours get'; tests/bench/requests.rs)
+	cargo bench --locked --bench requests -- $(BENCH)
+
+fuzz: ## fuzz every parser (FUZZ='600 uriworkermap': seconds and targets); needs no nightly toolchain
+	tests/fuzz/run.sh $(or $(FUZZ),60)
 
 install: build ## install the module as mod_jk.so where apxs says (APXS=..., DESTDIR=...)
 	@set -e; dir="$$($(APXS) -q LIBEXECDIR)"; test -n "$$dir" || { echo "$(APXS) -q LIBEXECDIR says nothing; set APXS=/path/to/apxs" >&2; exit 1; }; \

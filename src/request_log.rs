@@ -62,16 +62,18 @@ const LETTERS: [(u8, Fact); 14] = [
 /// One finished request, as httpd knows it. Texts are bytes of strangers; [`RequestLogFormat::render`] escapes them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'a> {
-    /// `%T`: time in the handler, printed as seconds with six digits after the point.
-    pub duration: Duration,
+    /// `%T`: time with the worker, printed as seconds with six digits after the point; `None` = no worker was tried.
+    pub duration: Option<Duration>,
     /// `%r`: request line, the password of an absolute URI masked.
     pub request_line: &'a [u8],
     /// `%U`: path, normalised if mapped, without the query.
     pub uri: &'a [u8],
     /// `%s`: status of the response; 0 or less prints `-`.
     pub status: i32,
-    /// `%b` (`-` for 0) and `%B`: bytes of the response's body.
+    /// `%B`, and `%b` if a response was sent at all: bytes of its body.
     pub bytes: u64,
+    /// Whether body bytes were to be sent, be it none; else `%b` is `-`.
+    pub has_body: bool,
     /// `%V`: server name as UseCanonicalName says.
     pub canonical_server_name: &'a [u8],
     /// `%v`: ServerName.
@@ -166,9 +168,12 @@ impl Fields<'_> {
     fn append(&self, fact: Fact, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
         let _ = match fact {
-            Fact::Duration => write!(out, "{}.{:06}", self.duration.as_secs(), self.duration.subsec_micros()),
+            Fact::Duration => match self.duration {
+                Some(took) => write!(out, "{}.{:06}", took.as_secs(), took.subsec_micros()),
+                None => out.write_all(b"-"),
+            },
             Fact::Status if self.status > 0 => write!(out, "{}", self.status),
-            Fact::BytesOrDash if self.bytes == 0 => out.write_all(b"-"),
+            Fact::BytesOrDash if !self.has_body => out.write_all(b"-"),
             Fact::Bytes | Fact::BytesOrDash => write!(out, "{}", self.bytes),
             Fact::Port => write!(out, "{}", self.port),
             Fact::Status => out.write_all(b"-"),
@@ -207,11 +212,12 @@ mod tests {
     use proptest::prelude::*;
 
     const REQUEST: Fields<'static> = Fields {
-        duration: Duration::from_micros(1_000_042),
+        duration: Some(Duration::from_micros(1_000_042)),
         request_line: b"GET /app/a?b=c HTTP/1.1",
         uri: b"/app/a",
         status: 200,
         bytes: 4_711,
+        has_body: true,
         canonical_server_name: b"canonical.example",
         server_name: b"server.example",
         port: 8_080,

@@ -18,6 +18,7 @@ mod oracle {
     pub(crate) mod case;
     pub(crate) mod exchange;
     pub(crate) mod forwarding;
+    pub(crate) mod interplay;
     pub(crate) mod mapping;
     pub(crate) mod peer;
     pub(crate) mod run;
@@ -26,7 +27,11 @@ mod oracle {
 
 #[test]
 fn both_modules_agree_but_where_a_deviation_is_named() {
-    oracle::table::judge(
-        [oracle::mapping::groups(), oracle::forwarding::groups(), oracle::exchange::groups()].concat(),
-    );
+    let groups = [
+        oracle::mapping::groups(),
+        oracle::forwarding::groups(),
+        oracle::exchange::groups(),
+        oracle::interplay::groups(),
+    ];
+    oracle::table::judge(groups.concat());
 }

@@ -265,12 +265,6 @@ impl Request<'_> {
         unsafe { (*raw).mtime = 0 };
     }
 
-    /// Reads the rest of the request body and drops it, so that the client's connection can serve on.
-    pub(super) fn discard_body(self) {
-        // SAFETY: live request (rule 1).
-        unsafe { ffi::ap_discard_request_body(self.as_ptr()) };
-    }
-
     /// Looks up a note.
     pub(super) fn note<'n>(self, name: &CStr) -> Option<&'n [u8]> {
         self.notes().get(name).map(CStr::to_bytes)

@@ -11,7 +11,7 @@ use super::ffi;
 use super::guard::guard;
 use super::server_config::{EnvVar, Indicator, NamedFile, ServerConfig};
 use crate::log::Level;
-use crate::properties::Origin;
+use crate::properties::{Diagnostic, Origin, Severity};
 
 /// What one directive sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ enum Id {
     RequestLogFormat,
     ShmFile,
     ShmSize,
+    KeepEdits,
     Name(Indicator),
     ExtractSsl,
     Options,
@@ -60,7 +61,7 @@ const fn row(name: &'static CStr, form: Form, id: Id, global: bool, help: &'stat
     Row { name, form, id, global, help }
 }
 
-const ROWS: [Row; 37] = [
+const ROWS: [Row; 38] = [
     row(c"JkWorkersFile", Form::One, Id::WorkersFile, true, c"path of workers.properties (or a .toml file)"),
     row(c"JkWorkerProperty", Form::Raw, Id::WorkerProperty, true, c"one line of workers.properties: name=value"),
     row(c"JkMountFile", Form::One, Id::MountFile, false, c"path of uriworkermap.properties"),
@@ -89,6 +90,7 @@ const ROWS: [Row; 37] = [
     row(c"JkRequestLogFormat", Form::One, Id::RequestLogFormat, false, c"format of the request log lines"),
     row(c"JkShmFile", Form::One, Id::ShmFile, true, c"path of the shared memory file"),
     row(c"JkShmSize", Form::One, Id::ShmSize, true, c"size of the shared memory in KiB (not needed)"),
+    row(c"JkXKeepEdits", Form::One, Id::KeepEdits, true, c"On: what was edited on the status page survives a restart"),
     row(c"JkWorkerIndicator", Form::One, Id::Name(Indicator::Worker), false, c"name of an environment variable"),
     row(c"JkRequestIdIndicator", Form::One, Id::Name(Indicator::RequestId), false, c"name of an environment variable"),
     row(
@@ -367,20 +369,33 @@ impl Command<'_> {
                 process.workers_file = Some(file);
             }
             Id::MountFile => self.config()?.mount_file = Some(self.file(word)?),
-            Id::MountFileReload => self.config()?.mount_file_reload_s = Some(leading_number(value)),
-            Id::WatchdogInterval => self.config()?.process.watchdog_interval_s = leading_number(value),
+            Id::MountFileReload => self.config()?.mount_file_reload_s = Some(self.number(value)?),
+            Id::WatchdogInterval => self.config()?.process.watchdog_interval_s = self.number(value)?,
             Id::MountCopy => self.mount_copy(value)?,
             Id::AutoAlias => self.config()?.auto_alias = Some(value.to_vec()),
             Id::LogFile => {
                 let target =
                     if value.first() == Some(&b'|') { word.to_string_lossy().into_owned() } else { self.path(word)? };
-                self.config()?.log_file = Some(target);
+                let origin = self.origin();
+                self.config()?.log_file = Some(NamedFile { path: target, origin });
             }
-            Id::LogLevel => self.config()?.log_level = Some(Level::parse(value)),
+            Id::LogLevel => {
+                if Level::from_word(value).is_none() {
+                    self.remark("one of trace, debug, info, warn, error and emerg", value, "info is used")?;
+                }
+                self.config()?.log_level = Some(Level::parse(value));
+            }
             Id::LogStampFormat => self.config()?.stamp_format = Some(value.to_vec()),
             Id::RequestLogFormat => self.config()?.request_log_format = Some(value.to_vec()),
-            Id::ShmFile => self.config()?.process.shm_file = Some(self.path(word)?),
-            Id::ShmSize => self.config()?.process.shm_size_kib = Some(leading_number(value)),
+            Id::ShmFile => {
+                let file = NamedFile { path: self.path(word)?, origin: self.origin() };
+                self.config()?.process.shm_file = Some(file);
+            }
+            Id::ShmSize => self.config()?.process.shm_size_kib = Some(self.number(value)?),
+            Id::KeepEdits => {
+                self.config()?.process.keep_edits = on_off(value)
+                    .ok_or_else(|| format!("JkXKeepEdits must be On or Off, found '{}'", word.to_string_lossy()))?;
+            }
             Id::Name(indicator) => {
                 if let Some(slot) = self.config()?.indicators.get_mut(indicator as usize) {
                     *slot = Some(word.to_owned());
@@ -389,6 +404,24 @@ impl Command<'_> {
             other => return Err(format!("mod_jk: {other:?} takes other arguments")),
         }
         Ok(())
+    }
+
+    /// A value that C mod_jk takes without a word: it is used as C uses it, and check_config says so.
+    fn remark(&mut self, expected: &str, found: &[u8], consequence: &str) -> Result<(), String> {
+        let (directive, origin) = (self.row()?.name.to_string_lossy(), self.origin());
+        let found = String::from_utf8_lossy(found);
+        let message = format!("{directive} must be {expected}, found '{found}'; {consequence}");
+        self.config()?.findings.push(Diagnostic { origin: Some(origin), severity: Severity::Warning, message });
+        Ok(())
+    }
+
+    /// A number that must not be negative; anything else counts as `atoi` has it.
+    fn number(&mut self, value: &[u8]) -> Result<u32, String> {
+        let number = leading_number(value);
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            self.remark("a whole number, 0 or more", value, &format!("{number} is used"))?;
+        }
+        Ok(number)
     }
 
     fn mount_copy(&mut self, value: &[u8]) -> Result<(), String> {

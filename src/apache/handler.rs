@@ -4,7 +4,7 @@
 //! page, so once any byte of a response may have left httpd, the answer is "done" and the client's connection is cut instead.
 
 use std::ffi::{CStr, c_int};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -167,11 +167,8 @@ impl Service<'_> {
             }
             Worker::Status(status) => return super::status::serve(request, vhost, status, log),
         };
-        let status = self.answer(result, &mut client);
-        if !request.client_is_gone() && request.main().is_none() {
-            request.discard_body();
-        }
-        status
+        // httpd reads and drops what is left of the request body itself, after the response.
+        self.answer(result, &mut client)
     }
 
     fn set_options<'o>(&'o self, job: &mut worker::Request<'o>) {
@@ -263,6 +260,18 @@ impl Service<'_> {
                 "Aborting connection for worker={}: the client is gone",
                 Shown(self.name)
             );
+        }
+        // mod_include puts its error text after a part that failed.
+        if self.request.main().is_some() && served.status >= 400 && self.request.method() != b"HEAD" {
+            log_at!(
+                self.vhost.logger,
+                Level::Info,
+                self.id,
+                "status {} of worker={} for a sub-request",
+                served.status,
+                Shown(self.name)
+            );
+            return c_int::from(served.status);
         }
         log_at!(
             self.vhost.logger,
@@ -360,6 +369,12 @@ fn format_duration(seconds: u64, micros: u32) -> Vec<u8> {
     format!("{seconds}.{micros:06}").into_bytes()
 }
 
+/// What [`format_duration`] wrote.
+fn parse_duration(text: &[u8]) -> Option<Duration> {
+    let (seconds, micros) = std::str::from_utf8(text).ok()?.split_once('.')?;
+    Some(Duration::from_secs(seconds.parse().ok()?).saturating_add(Duration::from_micros(micros.parse().ok()?)))
+}
+
 /// Writes the request-log line, for requests that the handler accepted (reference: apache-side.md section 6.5).
 pub(super) fn log_request(request: Request<'_>, vhost: &Vhost) {
     let Some(format) = &vhost.request_log else { return };
@@ -367,12 +382,14 @@ pub(super) fn log_request(request: Request<'_>, vhost: &Vhost) {
         return;
     }
     let (name, port) = request.configured_server();
+    let port = if port == 0 { request.default_port() } else { port };
     let fields = Fields {
-        duration: request.age(),
+        duration: request.note(NOTE_DURATION).and_then(parse_duration),
         request_line: request.request_line(),
         uri: request.uri(),
         status: request.status(),
         bytes: request.bytes_sent(),
+        has_body: request.has_sent_body(),
         canonical_server_name: request.server_name(),
         server_name: name,
         port,
@@ -422,5 +439,7 @@ mod tests {
     #[test]
     fn durations_have_six_decimals() {
         assert_eq!(format_duration(3, 42), b"3.000042");
+        assert_eq!(parse_duration(b"3.000042"), Some(Duration::from_micros(3_000_042)));
+        assert_eq!(parse_duration(b"soon"), None);
     }
 }

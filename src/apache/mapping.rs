@@ -212,6 +212,17 @@ impl<'r> Mapping<'r> {
         let map = self.vhost.map.as_deref()?.current_at(request.time_s(), &self.vhost.logger, request.id(self.vhost));
         match map.lookup(uri) {
             Lookup::Match(rule) => {
+                log_at!(
+                    self.vhost.logger,
+                    Level::Debug,
+                    request.id(self.vhost),
+                    "URI {} goes to worker '{}' by {} rule {} of {}",
+                    Shown(uri),
+                    Shown(&rule.worker),
+                    rule.type_text(),
+                    Shown(&rule.pattern),
+                    rule.source.text()
+                );
                 self.keep_options(&rule.options);
                 request.notes().set(request.pool(), NOTE_WORKER, &rule.worker);
                 if let Some(main) = request.main() {
@@ -234,6 +245,7 @@ impl<'r> Mapping<'r> {
             Lookup::None if self.has_an_empty_mount_file() => (Level::Info, "the mount file has no rule"),
             Lookup::Excluded { .. } => (Level::Debug, "an exclusion matches"),
             Lookup::NotAPath => (Level::Debug, "it is not a path"),
+            Lookup::None => (Level::Trace, "no rule matches"),
             _ => return,
         };
         log_at!(self.vhost.logger, level, self.request.id(self.vhost), "URI {} is not mapped: {why}", Shown(uri));

@@ -23,6 +23,7 @@ mod forward;
 mod guard;
 mod handler;
 mod hooks;
+mod keep;
 mod log_file;
 mod mapping;
 mod options;

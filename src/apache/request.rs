@@ -6,7 +6,6 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::apr::{Pool, ServerRef, Table, text};
 use super::ffi;
@@ -160,6 +159,16 @@ impl<'r> Request<'r> {
 
     pub(super) fn bytes_sent(self) -> u64 {
         u64::try_from(field!(self, bytes_sent)).unwrap_or(0)
+    }
+
+    /// httpd counts body bytes once it has begun to send a response that has a body.
+    pub(super) fn has_sent_body(self) -> bool {
+        field!(self, sent_bodyct) != 0
+    }
+
+    /// The port that the request's scheme has if none is named.
+    pub(super) fn default_port(self) -> u16 {
+        if self.http_scheme().eq_ignore_ascii_case(b"https") { 443 } else { 80 }
     }
 
     pub(super) fn user(self) -> Option<&'r [u8]> {
@@ -332,13 +341,6 @@ impl<'r> Request<'r> {
         // SAFETY: as above.
         let port = unsafe { (*server).port };
         (self.bytes(name), port)
-    }
-
-    /// Time since the request line was read.
-    pub(super) fn age(self) -> Duration {
-        let started_us = u64::try_from(field!(self, request_time)).unwrap_or(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.saturating_sub(Duration::from_micros(started_us))
     }
 
     /// When the request line was read, in seconds since 1970.

@@ -3,7 +3,6 @@
 //! Not here: the directives' syntax (`directives.rs`), and what is built from this at start (`vhost.rs`). The surprising thing:
 //! httpd hands a virtual host without any Jk directive the main server's record itself, so post_config makes it one of its own.
 
-use std::cell::OnceCell;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
@@ -12,8 +11,9 @@ use super::ffi;
 use super::guard::guard;
 use super::options::Options;
 use super::vhost::Vhost;
-use crate::properties::Origin;
+use crate::properties::{Diagnostic, Origin};
 use crate::uri_map::MountTable;
+use once_cell::sync::OnceCell;
 
 /// The environment variables that directives can rename, with their defaults (reference: apache-side.md section 1, section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +85,12 @@ pub(super) struct Process {
     pub(super) workers_file: Option<NamedFile>,
     /// JkWorkerProperty lines in order.
     pub(super) worker_properties: Vec<(Vec<u8>, Origin)>,
-    pub(super) shm_file: Option<String>,
+    pub(super) shm_file: Option<NamedFile>,
     /// JkShmSize in KiB; 0 = computed.
     pub(super) shm_size_kib: Option<u32>,
     pub(super) watchdog_interval_s: u32,
+    /// JkXKeepEdits.
+    pub(super) keep_edits: bool,
     /// `JkMountCopy All`.
     pub(super) mount_copy_all: bool,
 }
@@ -106,7 +108,8 @@ pub(super) struct ServerConfig {
     pub(super) auto_alias: Option<Vec<u8>>,
     /// JkStripSession: on, and the parameter's text.
     pub(super) strip_session: Option<(bool, Vec<u8>)>,
-    pub(super) log_file: Option<String>,
+    /// JkLogFile: a path, or `|command`.
+    pub(super) log_file: Option<NamedFile>,
     pub(super) log_level: Option<crate::log::Level>,
     pub(super) stamp_format: Option<Vec<u8>>,
     pub(super) request_log_format: Option<Vec<u8>>,
@@ -114,6 +117,8 @@ pub(super) struct ServerConfig {
     pub(super) extract_ssl: Option<bool>,
     pub(super) options: Options,
     pub(super) env_vars: Vec<EnvVar>,
+    /// What the directives' values gave reason to say, for check_config.
+    pub(super) findings: Vec<Diagnostic>,
     /// The main server's map object is used as it is (JkMountCopy with no map of one's own).
     pub(super) shares_main_map: bool,
     /// Built by post_config.
@@ -163,6 +168,7 @@ impl ServerConfig {
             extract_ssl: own.extract_ssl.or(main.extract_ssl),
             options: Options::merged(&main.options, &own.options),
             env_vars: merged_env_vars(&main.env_vars, &own.env_vars),
+            findings: own.findings.clone(),
             shares_main_map,
             active: OnceCell::new(),
         }

@@ -4,14 +4,16 @@
 //! nothing between the two hooks; a file that changes in between is caught by the second reading.
 
 use std::ffi::c_int;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::apr::{Pool, ServerRef};
 use super::hooks::{OK, SERVER_ERROR};
+use super::keep::Kept;
 use super::log_file::LogFile;
 use super::options::Flags;
-use super::server_config::{self, INDICATOR_DEFAULTS, ServerConfig};
+use super::server_config::{self, INDICATOR_DEFAULTS, NamedFile, ServerConfig};
 use super::vhost::Vhost;
 use super::{ffi, watchdog};
 use crate::config::{self, WorkerConfig};
@@ -35,9 +37,16 @@ pub(super) fn check_config(pool: Pool, main: *mut ffi::server_rec) -> c_int {
     let Some(main_config) = servers.privatise(pool) else { return OK };
     let loaded = load(main_config);
     let mut findings = loaded.diagnostics;
+    findings.extend(main_config.process.shm_file.as_ref().and_then(|file| no_folder("JkShmFile", file)));
     let runtime_config = &loaded.config;
     for server in servers.iter() {
         let Some(config) = server.config() else { continue };
+        findings.extend(config.findings.iter().cloned());
+        findings.extend(config.log_file.as_ref().and_then(|file| no_folder("JkLogFile", file)));
+        if !loaded.complete {
+            // Rules cannot be held against workers that were not read.
+            continue;
+        }
         if let Some(sources) = sources(config, runtime_config, &mut findings) {
             let map = LiveMap::new(sources, now_s(), &mut findings);
             findings.extend(map.current().check_workers(&known_workers(runtime_config)));
@@ -52,6 +61,23 @@ pub(super) fn check_config(pool: Pool, main: *mut ffi::server_rec) -> c_int {
         }
     }
     report(servers.log(), &findings)
+}
+
+/// A file cannot be created where there is no folder, or where the user that starts httpd may not write.
+fn no_folder(directive: &str, file: &NamedFile) -> Option<Diagnostic> {
+    let path = Path::new(&file.path);
+    if file.path.starts_with('|') || path.exists() && !directive.starts_with("JkShm") {
+        return None;
+    }
+    let folder = path.parent()?;
+    let needed = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let error = rustix::fs::access(folder, needed).err()?;
+    let message = format!(
+        "{directive}: no file can be created in '{}': {error}; name a file in a folder that exists and that the user who \
+         starts httpd may write to",
+        folder.display()
+    );
+    Some(Diagnostic { origin: Some(file.origin.clone()), severity: Severity::Error, message })
 }
 
 /// Writes findings to httpd's log (or the terminal, before the log is open), each once; the worst decides.
@@ -103,20 +129,26 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     if let Some(first) = loaded.diagnostics.iter().find(|finding| finding.severity == Severity::Error) {
         return Err(format!("the worker configuration is not usable: {first}"));
     }
-    let shm_file = main_config.process.shm_file.clone().unwrap_or_else(|| {
+    let shm_file = main_config.process.shm_file.as_ref().map(|file| file.path.clone()).unwrap_or_else(|| {
         servers
             .log()
             .log(ffi::APLOG_WARNING, "mod_jk: no JkShmFile is given, using logs/jk-runtime-status under ServerRoot");
         root_relative(pool, DEFAULT_SHM_FILE)
     });
+    let kept = servers.kept();
     let limits = Limits {
         children: mpm(ffi::AP_MPMQ_HARD_LIMIT_DAEMONS),
         shm_file,
         shm_size_kib: main_config.process.shm_size_kib.unwrap_or(0),
         watchdog: main_config.process.watchdog_interval_s > 0,
         now_s: now_s(),
+        previous: kept.as_ref().and_then(Kept::previous),
+        keep_edits: main_config.process.keep_edits,
     };
     let runtime = Arc::new(Runtime::new(loaded.config, &limits, &main_logger)?);
+    if let Some(kept) = kept {
+        kept.keep(runtime.region());
+    }
     let mut main_map = None;
     let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
@@ -201,13 +233,15 @@ pub(super) fn child_init(pool: Pool, main: *mut ffi::server_rec) {
 
 /// What JkWorkersFile and the JkWorkerProperty lines say.
 struct Loaded {
+    /// The workers file, when there is one, was read.
+    complete: bool,
     config: config::Config,
     diagnostics: Vec<Diagnostic>,
 }
 
 fn load(main: &ServerConfig) -> Loaded {
     let mut diagnostics = Vec::new();
-    let mut properties = Properties::new();
+    let mut properties = Properties::new().with_environment(|name| std::env::var(name).ok());
     for (line, origin) in &main.process.worker_properties {
         properties.add_line(line, origin.clone(), &mut diagnostics);
     }
@@ -234,10 +268,16 @@ fn load(main: &ServerConfig) -> Loaded {
             }),
         }
     }
+    if diagnostics
+        .iter()
+        .any(|finding| finding.severity == Severity::Error && finding.message.starts_with("JkWorkersFile"))
+    {
+        return Loaded { complete: false, config: config::Config::default(), diagnostics };
+    }
     let defaults = config::Defaults { threads_per_child: mpm(ffi::AP_MPMQ_MAX_THREADS).max(1) };
     let (config, findings) = config::build(&properties, &defaults);
     diagnostics.extend(findings);
-    Loaded { config, diagnostics }
+    Loaded { complete: true, config, diagnostics }
 }
 
 /// What the map of one server is made from; `None` when it has no map of its own.
@@ -311,6 +351,19 @@ impl Servers {
         self.0.iter().copied()
     }
 
+    /// Where the shared memory is kept over restarts; not in the trial run, whose process ends when httpd goes to the background.
+    fn kept(&self) -> Option<Kept<'_>> {
+        let question = c_int::try_from(ffi::AP_SQ_MAIN_STATE).unwrap_or(0);
+        // SAFETY: answers a number.
+        let state = unsafe { ffi::ap_state_query(question) };
+        if u32::try_from(state) == Ok(ffi::AP_SQ_MS_CREATE_PRE_CONFIG) {
+            return None;
+        }
+        let main = self.0.first().map_or(std::ptr::null_mut(), |server| server.0);
+        // SAFETY: null or the live main server (rule 1); post_config runs before any other thread.
+        unsafe { Kept::of(main) }
+    }
+
     fn log(&self) -> ServerRef {
         let main = self.0.first().map_or(std::ptr::null(), |server| server.0.cast_const());
         // SAFETY: null or the live main server (rule 1).
@@ -342,7 +395,7 @@ impl Loggers {
         let mut warned = false;
         for server in servers.iter() {
             let Some(config) = server.config() else { continue };
-            let target = config.log_file.clone().unwrap_or_else(|| {
+            let target = config.log_file.as_ref().map(|file| file.path.clone()).unwrap_or_else(|| {
                 if !std::mem::replace(&mut warned, true) {
                     servers.log().log(
                         ffi::APLOG_WARNING,

@@ -50,7 +50,6 @@ pub(super) fn serve(request: Request<'_>, vhost: &Vhost, worker: &StatusWorker, 
     if client.finish().is_err() {
         say!(log, Info, "Aborting connection for worker={}: the client is gone", worker.name());
     }
-    request.discard_body();
     OK
 }
 

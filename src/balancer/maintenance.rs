@@ -24,6 +24,8 @@ pub struct Upkeep {
     /// A background probe knows that the member does not answer, so that it would be wrong to try it with a user's request: it stays in
     /// error until a probe succeeds (or nothing else is left). False without a prober.
     pub held: bool,
+    /// The last background probe got no answer: when everybody is in error, others are tried first.
+    pub silent: bool,
 }
 
 /// The settings of the balancer and the time, for one maintenance.
@@ -53,10 +55,12 @@ pub fn maintain(members: &mut [Upkeep], schedule: &Schedule) -> usize {
     if out_of_error { 0 } else { force(members) }
 }
 
-/// Every member in error gets another chance. Returns how many there were: 0 means that looking again is pointless.
+/// Every member in error gets another chance; those that did not answer their last background probe only if there are no others.
+/// Returns how many there were: 0 means that looking again is pointless.
 pub fn force(members: &mut [Upkeep]) -> usize {
     let mut changed = 0;
-    for member in members {
+    let only_silent = members.iter().all(|member| member.silent || member.health.state.forced().is_none());
+    for member in members.iter_mut().filter(|member| only_silent || !member.silent) {
         if let Some(state) = member.health.state.forced() {
             member.health.state = state;
             member.reply_timeouts = 0;
@@ -64,6 +68,14 @@ pub fn force(members: &mut [Upkeep]) -> usize {
         }
     }
     changed
+}
+
+/// Between two maintenances, after a member answered a background probe: those in error that may come back do. No load decays and nobody
+/// is forced. Returns how many came back.
+pub fn recover_answered(members: &mut [Upkeep], schedule: &Schedule) -> usize {
+    let largest = members.iter().map(|member| member.value).max().unwrap_or(0);
+    let in_error = members.iter_mut().filter(|member| member.health.state == State::Error);
+    in_error.filter_map(|member| member.recover(schedule, largest).then_some(())).count()
 }
 
 /// Returns the largest load that is left. C remembers the largest before the subtraction of `Next`, which starves a recovering member for a
@@ -236,6 +248,27 @@ mod tests {
             assert_eq!(maintain(&mut members, &SCHEDULE), 0, "{state}");
             assert_eq!(members[0].health.state, State::Error, "{state}");
         }
+    }
+
+    #[test]
+    fn silent_member_is_forced_only_when_there_is_no_other() {
+        let mut members = [member(State::Error, 990, 990), Upkeep { silent: true, ..member(State::Error, 990, 990) }];
+        assert_eq!(force(&mut members), 1);
+        assert_eq!(states(&members), [State::Forced, State::Error]);
+        assert_eq!(force(&mut members), 1);
+        assert_eq!(states(&members), [State::Forced, State::Forced]);
+    }
+
+    #[test]
+    fn answered_probe_brings_back_whoever_waited_long_enough_and_changes_nothing_else() {
+        let mut members = [healthy(), member(State::Error, 1, 1), member(State::Error, 1, 990)];
+        members[0].value = 40;
+        members[0].used_before = members[0].used;
+        assert_eq!(recover_answered(&mut members, &SCHEDULE), 1);
+        assert_eq!(states(&members), [State::Ok, State::Recover, State::Error]);
+        assert_eq!(members.map(|member| member.value), [40, 40, 0]);
+        members[1] = Upkeep { held: true, ..member(State::Error, 1, 1) };
+        assert_eq!(recover_answered(&mut members, &SCHEDULE), 0);
     }
 
     #[test]

@@ -316,8 +316,8 @@ pub static ATTRIBUTES: &[Attribute] = attributes! {
 pub static EXTRAS: &[Attribute] = attributes! {
     "unix_socket", Text(MAX_UNIX_SOCKET), Nothing, Any, LastWins, &[Ajp], Current, "", "",
         "Path of a Unix domain socket of the backend, instead of host and port";
-    "health", Bool, Is("true"), Any, LastWins, &[Lb], Current, "", "",
-        "Probe members in the background, so that no request finds out that one is down";
+    "health", Bool, Is("false"), Any, LastWins, &[Lb], Current, "", "",
+        "Probe healthy members in the background too, so that no request finds out that one is down (needs JkWatchdogInterval)";
     "health_interval", Int, Is("10"), AtLeast(1), LastWins, &[Lb], Current, "s", "",
         "Time between two probes of a member";
     "health_timeout", Int, Is("2000"), AtLeast(1), LastWins, &[Lb], Current, "ms", "",

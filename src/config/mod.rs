@@ -207,7 +207,7 @@ pub struct LbConfig {
 /// Settings `jkx.worker.<lb>.*`, or `jkx.*` for all balancers (DEVIATIONS section 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LbExtras {
-    /// Members are probed in the background.
+    /// Healthy members are probed in the background, not only those in error.
     pub health: bool,
     /// Time between two probes of a member, at least 1.
     pub health_interval_s: u32,
@@ -233,7 +233,7 @@ pub enum ExtraMethod {
 impl Default for LbExtras {
     fn default() -> Self {
         Self {
-            health: true,
+            health: false,
             health_interval_s: 10,
             health_timeout_ms: 2_000,
             health_rise: 2,

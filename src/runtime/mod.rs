@@ -10,19 +10,20 @@ use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::{Config, WorkerConfig};
 use crate::log::{Level, Logger, log_at};
 use crate::shm::{Plan, Region};
 use crate::status::{Ask, Page, Scene, Site, StatusWorker};
+use crate::worker::health::Prober;
 use crate::worker::lb::LbWorker;
 use crate::worker::shared::{AjpShared, Shared};
-use crate::worker::{AjpWorker, Log};
+use crate::worker::{AjpWorker, Alarm, Log};
 use live_map::LiveMap;
 
 /// What httpd says about itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// Most children at a time (ServerLimit).
     pub children: u32,
@@ -34,6 +35,10 @@ pub struct Limits {
     pub watchdog: bool,
     /// Unix time, seconds.
     pub now_s: u64,
+    /// The shared memory before a graceful restart: its counters and error states are taken over.
+    pub previous: Option<Arc<Region>>,
+    /// What was edited at run time is taken over as well (JkXKeepEdits).
+    pub keep_edits: bool,
 }
 
 /// A worker that requests can be mapped to.
@@ -42,9 +47,9 @@ pub enum Worker {
     /// `type=ajp13`.
     Ajp(Arc<AjpWorker>),
     /// `type=lb`.
-    Lb(LbWorker),
+    Lb(Arc<LbWorker>),
     /// `type=status`.
-    Status(StatusWorker),
+    Status(Box<StatusWorker>),
 }
 
 impl Worker {
@@ -77,7 +82,8 @@ pub struct Runtime {
     by_name: HashMap<Vec<u8>, usize>,
     /// The main server and virtual hosts that have URI rules.
     servers: OnceLock<Vec<Server>>,
-    watchdog: bool,
+    /// A thread of this process does the maintenance; requests need not.
+    watchdog: AtomicBool,
     /// Unix seconds of this process's last maintenance.
     maintained_s: AtomicU64,
     /// A thread of this process is at it.
@@ -93,14 +99,15 @@ impl Runtime {
         let plan = Plan::new(&config, usize::try_from(limits.children).unwrap_or(usize::MAX), limits.now_s)
             .map_err(|error| error.to_string())?;
         let size = (limits.shm_size_kib > 0).then(|| u64::from(limits.shm_size_kib));
+        let has_name = limits.previous.as_ref().is_some_and(|previous| previous.has_its_name());
         let region = Region::create(Path::new(&limits.shm_file), size, &plan).map_err(|error| error.to_string())?;
-        if let Some(what) = region.replaced() {
-            log_at!(
-                logger,
-                Level::Warn,
-                b"JK_INIT",
-                "{what} stood in the way of the shared memory file and was removed"
-            );
+        if let Some(what) = region.replaced().filter(|_| !has_name) {
+            let text = "stood in the way of the shared memory file and was removed";
+            log_at!(logger, Level::Warn, b"JK_INIT", "{what} {text}");
+        }
+        if let Some(Err(error)) = limits.previous.as_ref().map(|previous| region.adopt(previous, limits.keep_edits)) {
+            let text = "counters and states of the time before the restart are lost";
+            log_at!(logger, Level::Error, b"JK_INIT", "{text}: {error}");
         }
         let shared = Arc::new(Shared::new(Arc::new(region)));
         let ajp: Vec<_> = config
@@ -132,11 +139,12 @@ impl Runtime {
                 WorkerConfig::Lb(lb) => {
                     let members = lb.members.iter().filter_map(|member| ajp.get(member.ajp).cloned()).collect();
                     let worker = LbWorker::new(lb.clone(), Arc::clone(&shared), lbs, members);
+                    worker.set_prober(limits.watchdog);
                     lbs = lbs.saturating_add(1);
-                    (lb.name.clone(), Worker::Lb(worker))
+                    (lb.name.clone(), Worker::Lb(Arc::new(worker)))
                 }
                 WorkerConfig::Status(status) => {
-                    (status.name.clone(), Worker::Status(StatusWorker::new(status.clone())))
+                    (status.name.clone(), Worker::Status(Box::new(StatusWorker::new(status.clone()))))
                 }
             };
             by_name.entry(name.into_bytes()).or_insert(workers.len());
@@ -149,7 +157,7 @@ impl Runtime {
             workers,
             by_name,
             servers: OnceLock::new(),
-            watchdog: limits.watchdog,
+            watchdog: AtomicBool::new(limits.watchdog),
             maintained_s: AtomicU64::new(limits.now_s),
             maintaining: AtomicBool::new(false),
         })
@@ -198,34 +206,91 @@ impl Runtime {
         self.shared.leave_child();
     }
 
+    /// The shared memory, which outlives this configuration in a graceful restart.
+    pub fn region(&self) -> Arc<Region> {
+        Arc::clone(&self.shared.region)
+    }
+
+    /// This process has no watchdog after all: requests do the maintenance and the probing.
+    pub fn do_without_watchdog(&self) {
+        self.watchdog.store(false, Ordering::Relaxed);
+        self.balancers().for_each(|balancer| balancer.set_prober(false));
+    }
+
     /// Without a watchdog, requests do the maintenance (reference: lb-shm-status.md section 2.10).
     pub fn maintain_without_watchdog(&self, logger: &Logger) {
-        if !self.watchdog {
-            self.maintain(logger);
+        if self.watchdog.load(Ordering::Relaxed) {
+            return;
+        }
+        let log = Log { logger, context: b"MAINTAIN" };
+        if let Some(_turn) = self.begin_maintenance(log) {
+            let now = Instant::now();
+            self.ajp.iter().for_each(|worker| worker.maintain(now, log));
         }
     }
 
-    /// Maintenance, when it is due: of this process's connections, and, in one process at a time, of the balancers.
-    pub fn maintain(&self, logger: &Logger) {
-        let interval_s = u64::from(self.config.maintain_s);
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let last_s = self.maintained_s.load(Ordering::Relaxed);
-        if interval_s == 0
-            || now_s.saturating_sub(last_s) < interval_s
-            || self.maintaining.swap(true, Ordering::Acquire)
-        {
-            return;
-        }
-        self.maintained_s.store(now_s, Ordering::Relaxed);
+    /// The watchdog of this process: maintenance and probes until `alarm` rings. `interval` is JkWatchdogInterval.
+    pub fn watch(&self, interval: Duration, alarm: &Alarm, logger: &Logger) {
         let log = Log { logger, context: b"WATCHDOG" };
+        let mut prober = Prober::new(self.balancers());
+        let pause = interval.min(self.shortest_health_interval().unwrap_or(interval));
+        let (mut maintain_at, mut look_at) = (Instant::now() + interval, Instant::now() + pause);
+        loop {
+            prober.wait(alarm, maintain_at.min(look_at));
+            if alarm.is_rung() {
+                return;
+            }
+            prober.advance(log);
+            let now = Instant::now();
+            if now >= look_at {
+                prober.begin_due(unix_s(), log);
+                look_at = now + pause;
+            }
+            if now >= maintain_at {
+                self.maintain_with(&mut prober, log);
+                maintain_at = now + interval;
+            }
+        }
+    }
+
+    fn maintain_with(&self, prober: &mut Prober, log: Log<'_>) {
+        if let Some(_turn) = self.begin_maintenance(log) {
+            let now = Instant::now();
+            for worker in &self.ajp {
+                worker.shrink(now, log);
+                prober.begin_checkups(worker, log);
+            }
+        }
+    }
+
+    fn balancers(&self) -> impl Iterator<Item = &Arc<LbWorker>> {
+        self.workers.iter().filter_map(|worker| match worker {
+            Worker::Lb(balancer) => Some(balancer),
+            Worker::Ajp(_) | Worker::Status(_) => None,
+        })
+    }
+
+    /// Of the balancers whose healthy members are probed.
+    fn shortest_health_interval(&self) -> Option<Duration> {
+        let extras = self.balancers().map(|balancer| &balancer.config().extras).filter(|extras| extras.health);
+        extras.map(|extras| Duration::from_secs(extras.health_interval_s.into())).min()
+    }
+
+    /// When maintenance is due in this process and no other thread is at it: does the part for all processes, if no other one did,
+    /// and leaves this process's own part to the caller.
+    fn begin_maintenance(&self, log: Log<'_>) -> Option<Turn<'_>> {
+        let interval_s = u64::from(self.config.maintain_s);
+        let now_s = unix_s();
+        let since_s = now_s.saturating_sub(self.maintained_s.load(Ordering::Relaxed));
+        if interval_s == 0 || since_s < interval_s || self.maintaining.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        let turn = Turn(&self.maintaining);
+        self.maintained_s.store(now_s, Ordering::Relaxed);
         if self.shared.region.claim_maintenance(now_s, interval_s) {
             self.maintain_for_all(now_s, log);
         }
-        let now = Instant::now();
-        for worker in &self.ajp {
-            worker.maintain(now, log);
-        }
-        self.maintaining.store(false, Ordering::Release);
+        Some(turn)
     }
 
     fn maintain_for_all(&self, now_s: u64, log: Log<'_>) {
@@ -248,4 +313,17 @@ impl Runtime {
             worker.shared().become_idle_if_unused();
         }
     }
+}
+
+/// This thread's turn to maintain; ends when dropped, whatever happened.
+struct Turn<'r>(&'r AtomicBool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

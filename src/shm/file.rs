@@ -52,6 +52,13 @@ pub(super) fn create(path: PathBuf, size: u64) -> Result<Created, ShmError> {
     }
 }
 
+impl FileName {
+    /// Whether the name still stands for the file.
+    pub(super) fn holds(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
+    }
+}
+
 impl Drop for FileName {
     /// Removes the name, if this process created the file and the name still stands for it. Children, which inherit this
     /// value by fork, remove nothing, and neither does an old generation whose name a new one has taken.
@@ -62,9 +69,7 @@ impl Drop for FileName {
         if self.creator != std::process::id() {
             return;
         }
-        let ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
-        if ours {
+        if self.holds() {
             // Gone already is as good; nobody is left to be told otherwise.
             let _ = std::fs::remove_file(&self.path);
         }

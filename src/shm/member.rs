@@ -39,7 +39,12 @@ pub struct MemberSlot {
     /// `used` of the AJP worker at the last maintenance: equal means idle.
     pub elected_snapshot: Counter,
     in_use: Word,
-    _spare: [Word; 5],
+    /// Unix time of the last recovery; slow start counts from here.
+    recovered: Word,
+    /// Average time to first byte and when it was measured, for `method=latency`: microseconds above, Unix milliseconds below, both
+    /// modulo 2^32.
+    latency: Counter,
+    _spare: [Word; 2],
     name: TextCell,
     texts: Pair<MemberTexts>,
 }
@@ -189,6 +194,31 @@ impl MemberSlot {
             activation: activation_from_code(activation),
             lb_factor: lb_factor.max(1),
         }
+    }
+
+    /// When it last came back from an error, seconds since 1970; 0 = never.
+    #[must_use]
+    pub fn recovered_s(&self) -> u64 {
+        u64::from(self.recovered.get())
+    }
+
+    /// Notes a recovery.
+    pub fn set_recovered(&self, now_s: u64) {
+        self.recovered.set(u32::try_from(now_s).unwrap_or(u32::MAX));
+    }
+
+    /// The average time to first byte in microseconds (0 = never measured) and its age at `now_ms`, Unix milliseconds. The age is
+    /// modulo 49 days.
+    #[must_use]
+    pub fn latency(&self, now_ms: u64) -> (u64, u64) {
+        let word = self.latency.get();
+        (word >> 32, now_ms.wrapping_sub(word) & u64::from(u32::MAX))
+    }
+
+    /// Stores a new average. Race: of two at the same time one is lost, which an average can bear.
+    pub fn set_latency(&self, average_us: u64, now_ms: u64) {
+        let average_us = average_us.min(u64::from(u32::MAX));
+        self.latency.set(average_us << 32 | (now_ms & u64::from(u32::MAX)));
     }
 
     pub(super) fn occupy(&self, name: &Text) {

@@ -27,6 +27,7 @@ mod histogram;
 mod lock;
 mod member;
 mod plan;
+mod probe;
 mod sequence;
 mod slot;
 mod writer;
@@ -43,6 +44,7 @@ pub use error::ShmError;
 pub use histogram::{BUCKETS, Histogram};
 pub use member::{MemberSlot, MemberText};
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
+pub use probe::{Found, ProbeStreak};
 pub use slot::{Address, AjpNumbers, AjpSlot, LbSlot};
 pub use writer::Writer;
 
@@ -103,6 +105,12 @@ impl Region {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.name.as_ref().map(|name| name.path.as_path())
+    }
+
+    /// Whether the name of its file still stands for it; false without a file.
+    #[must_use]
+    pub fn has_its_name(&self) -> bool {
+        self.name.as_ref().is_some_and(FileName::holds)
     }
 
     /// What had the name of the file and was removed ("a file", "a symbolic link"); worth one line in the log.

@@ -25,6 +25,7 @@
 use super::cell::{Counter, StateCell, Text, TextCell, Word, lock_code, lock_from_code, method_code, method_from_code};
 use super::error::ShmError;
 use super::histogram::Histogram;
+use super::probe::{Found, ProbeStreak};
 use super::sequence::{Pair, Sequence};
 use crate::balancer::{Lock, Method};
 use crate::config::{AjpSettings, LbSettings};
@@ -55,7 +56,10 @@ pub struct AjpSlot {
     pub last_maintain_time: Counter,
     /// `used` at the last maintenance: equal means idle.
     pub used_snapshot: Counter,
-    _spare: [Counter; 2],
+    /// When a background probe was begun last.
+    probed: Counter,
+    /// Results of background probes in a row; see [`ProbeStreak`].
+    probes: Counter,
     sides: Pair<AjpSide>,
     /// Requests given to this worker ("elected").
     pub used: Counter,
@@ -222,6 +226,35 @@ impl AjpSlot {
         if !self.cpong_seen() {
             self.cpong_seen.set(1);
         }
+    }
+
+    /// Whether this caller is the one who probes this worker now: at most one per `interval_s` over all children.
+    ///
+    /// Race: as `Region::claim_maintenance`.
+    #[must_use]
+    pub fn claim_probe(&self, now_s: u64, interval_s: u64) -> bool {
+        let last = self.probed.get();
+        now_s.abs_diff(last) >= interval_s && self.probed.replace(last, now_s)
+    }
+
+    /// What the background probes found last.
+    #[must_use]
+    pub fn probe_streak(&self) -> ProbeStreak {
+        ProbeStreak::from_code(self.probes.get())
+    }
+
+    /// One more result. Returns the streak with it.
+    pub fn record_probe(&self, found: Found) -> ProbeStreak {
+        // One prober at a time per worker (`claim_probe`), so nothing is lost between the two calls.
+        let streak = self.probe_streak().then(found);
+        self.probes.set(streak.code());
+        streak
+    }
+
+    /// What was found before says nothing any more: the worker just failed a request. The next probe is due at once.
+    pub fn forget_probes(&self) {
+        self.probes.set(ProbeStreak::default().code());
+        self.probed.set(0);
     }
 
     /// Puts a worker into an empty slot. The caller holds the writers' lock, or is alone.

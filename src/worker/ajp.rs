@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::address::AddressBook;
+use super::address::{AddressBook, Resolved};
 use super::connection::{Connection, millis};
 use super::error::{Class, Error, ReceiveError};
 use super::pool::{Lease, Pool};
@@ -31,6 +31,7 @@ use crate::config::AjpConfig;
 
 mod reply;
 mod retry;
+mod upkeep;
 
 /// Attributes of one request kept without a heap allocation.
 const INLINE_ATTRIBUTES: usize = 16;
@@ -283,45 +284,9 @@ impl AjpWorker {
         }
     }
 
-    /// Closes what aged or goes to an older address, and probes what was idle for long. The pool is not locked meanwhile
-    /// (reference: ajp-side.md section 6; the numbers are those of this moment).
-    pub fn maintain(&self, now: Instant, log: Log<'_>) {
-        let numbers = self.shared.numbers();
-        let idle_timeout = Duration::from_secs(numbers.connection_pool_timeout_s.into());
-        let closed = self.pool.shrink(now, numbers.address_sequence, idle_timeout);
-        if closed > 0 {
-            say!(log, Debug, "({}) closed {closed} idle connections", self.name());
-        }
-        if numbers.connection_ping_interval_s == 0 {
-            return;
-        }
-        let interval = Duration::from_secs(numbers.connection_ping_interval_s.into());
-        let limit = Duration::from_millis(numbers.ping_timeout_ms.into());
-        for _ in 0..self.pool.idle() {
-            let Some(mut checkup) = self.pool.take_for_checkup(now, interval) else { break };
-            match checkup.connection.cping(limit) {
-                Ok(()) => self.pool.put_back(checkup, now),
-                Err(cause) => {
-                    let address = checkup.connection.address();
-                    say!(log, Info, "({}) cping to idle connection {address} failed: {cause}; closing it", self.name());
-                }
-            }
-        }
-    }
-
     /// Closes idle connections; requests in progress finish, new ones get 503.
     pub fn shut_down(&self) {
         self.pool.close();
-    }
-
-    /// Opens a connection outside the pool and probes it: for the prober that tells whether a member has recovered.
-    ///
-    /// # Errors
-    /// Why the worker cannot be used.
-    pub fn probe(&self) -> Result<(), Error> {
-        let numbers = self.shared.numbers();
-        let mut connection = self.open(&numbers, None)?;
-        self.cping(&mut connection, numbers.ping_timeout_ms, true)
     }
 
     fn limits(&self, numbers: &Numbers, request: &Request<'_>) -> Limits {
@@ -413,7 +378,13 @@ impl AjpWorker {
             }
             match self.cping(&mut connection, numbers.prepost_timeout_ms, false) {
                 Ok(()) => return Ok(connection),
-                Err(error) => say!(log, Info, "({}) {error}; dropping the idle connection", self.name()),
+                Err(error) => {
+                    say!(log, Info, "({}) {error}; dropping the idle connection", self.name());
+                    // The other idle ones would cost the user as long each; a new one tells for all.
+                    if matches!(error, Error::Probe { cause: ReceiveError::TimedOut { .. }, .. }) {
+                        break;
+                    }
+                }
             }
         }
         let mut connection = self.open(numbers, Some(log))?;
@@ -427,13 +398,7 @@ impl AjpWorker {
 
     fn open(&self, numbers: &Numbers, log: Option<Log<'_>>) -> Result<Connection, Error> {
         let resolved = self.addresses.targets(&self.shared, Instant::now())?;
-        let buffer = self.config.socket_buffer;
-        let options = ConnectOptions {
-            timeout: duration_ms(self.config.socket_connect_timeout_ms),
-            keepalive: self.config.socket_keepalive,
-            buffer: usize::try_from(if buffer > 0 { buffer.max(numbers.max_packet_size) } else { 0 }).unwrap_or(0),
-            source: resolved.source.to_vec(),
-        };
+        let options = self.connect_options(numbers, &resolved);
         let connected = connect(&resolved.targets, &options).map_err(|cause| {
             let address = resolved.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             Error::Connect { address, cause }
@@ -445,6 +410,16 @@ impl AjpWorker {
         let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
         let address = connected.target.to_string().into();
         Ok(Connection::new(connected.stream, address, resolved.sequence, max_packet_size, &self.shared))
+    }
+
+    fn connect_options(&self, numbers: &Numbers, resolved: &Resolved) -> ConnectOptions {
+        let buffer = self.config.socket_buffer;
+        ConnectOptions {
+            timeout: duration_ms(self.config.socket_connect_timeout_ms),
+            keepalive: self.config.socket_keepalive,
+            buffer: usize::try_from(if buffer > 0 { buffer.max(numbers.max_packet_size) } else { 0 }).unwrap_or(0),
+            source: resolved.source.to_vec(),
+        }
     }
 
     fn cping(&self, connection: &mut Connection, limit_ms: u32, fresh: bool) -> Result<(), Error> {
@@ -469,9 +444,10 @@ impl AjpWorker {
         facts: &mut Facts,
     ) -> Result<(), Error> {
         let head = request.packet.as_slice();
+        let has_first_packet = request.body.has_first_packet();
         let data = request.body.first_packet(limits.body_data());
         let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
-        let sent = if data.is_empty() {
+        let sent = if !has_first_packet {
             connection.send(&mut [IoSlice::new(head)], limits.wait())
         } else {
             connection.send(&mut [IoSlice::new(head), IoSlice::new(&prefix), IoSlice::new(data)], limits.wait())

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::error::ReceiveError;
 use super::shared::AjpShared;
-use super::socket::{Stream, Wait};
+use super::socket::{Awaited, Stream, Wait};
 use crate::ajp::HEADER_LEN;
 use crate::ajp::packet::{FrameError, split_packet};
 use crate::ajp::request::CPING;
@@ -218,11 +218,52 @@ impl Connection {
     /// # Errors
     /// [`ReceiveError`]; the connection cannot be used any more.
     pub fn cping(&mut self, limit: Duration) -> Result<(), ReceiveError> {
+        self.begin_cping(limit)?;
+        self.receive_from(Some(limit), First::Poll)?;
+        self.take_cpong()
+    }
+
+    /// Asks whether the container is alive, and waits for room to do so at most `limit`; [`Self::poll_cpong`] tells the answer.
+    ///
+    /// # Errors
+    /// [`ReceiveError`]; the connection cannot be used any more.
+    pub fn begin_cping(&mut self, limit: Duration) -> Result<(), ReceiveError> {
         if !self.is_drained() {
             return Err(ReceiveError::Unexpected { code: self.unread().first().copied(), length: self.unread().len() });
         }
-        self.send(&mut [IoSlice::new(&CPING)], Some(limit)).map_err(|error| ReceiveError::Send(error.cause))?;
-        self.receive_from(Some(limit), First::Poll)?;
+        self.send(&mut [IoSlice::new(&CPING)], Some(limit)).map_err(|error| ReceiveError::Send(error.cause))
+    }
+
+    /// Reads what is there of the answer; `None` while it is not complete.
+    ///
+    /// # Errors
+    /// As [`Self::cping`].
+    pub fn poll_cpong(&mut self) -> Option<Result<(), ReceiveError>> {
+        loop {
+            match self.has_packet() {
+                Ok(true) => return Some(self.take_cpong()),
+                Ok(false) => self.make_room(),
+                Err(error) => return Some(Err(error)),
+            }
+            match self.stream.read(self.buffer.get_mut(self.end..).unwrap_or_default(), Wait::No) {
+                Ok(0) => return Some(Err(self.closed(None))),
+                Ok(read) => {
+                    self.end += read;
+                    self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+                }
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return None,
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) => return Some(Err(self.closed(Some(cause)))),
+            }
+        }
+    }
+
+    /// To be woken when [`Self::poll_cpong`] has something to read.
+    pub(super) fn awaited(&self) -> Awaited<'_> {
+        self.stream.awaited()
+    }
+
+    fn take_cpong(&mut self) -> Result<(), ReceiveError> {
         let waiting = self.unread().len();
         let (code, length) = match self.next_packet().map_err(ReceiveError::Frame)? {
             Some(payload) => (payload.first().copied(), payload.len()),
@@ -448,6 +489,19 @@ mod tests {
             theirs.write_all(answer).unwrap();
             assert!(ours.cping(Duration::from_millis(20)).is_err(), "{answer:?}");
         }
+    }
+
+    #[test]
+    fn tells_a_cpong_without_waiting_once_it_is_complete() {
+        let (mut ours, mut theirs) = pair();
+        ours.begin_cping(Duration::from_secs(60)).unwrap();
+        theirs.write_all(&PONG[..3]).unwrap();
+        assert!(ours.poll_cpong().is_none());
+        theirs.write_all(&PONG[3..]).unwrap();
+        assert!(ours.poll_cpong().unwrap().is_ok());
+        ours.begin_cping(Duration::from_secs(60)).unwrap();
+        drop(theirs);
+        assert!(ours.poll_cpong().unwrap().is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! members' states; a member that failed this request is in error in the copy, whatever the others think of it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -13,16 +13,22 @@ use super::ajp::{AjpWorker, Failure, Served};
 use super::error::{Class, Error};
 use super::shared::Shared;
 use super::{Downstream, Log, MemberContext, Request, say};
-use crate::balancer::maintenance::{self, Schedule, Upkeep};
-use crate::balancer::method::decay_exponent;
 use crate::balancer::session::{self, SessionIds};
-use crate::balancer::state::{Health, Outcome};
 use crate::balancer::{self, Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State};
-use crate::config::{LbConfig, LbSettings};
-use crate::shm::{MemberSlot, MemberText, Text};
+use crate::config::{ExtraMethod, LbConfig, LbSettings};
+use crate::log::Shown;
+use crate::shm::{LbSlot, MemberSlot, MemberText, Text};
 
-/// Members of one balancer whose views are kept without a heap allocation.
-const INLINE_MEMBERS: usize = 16;
+mod latency;
+mod report;
+mod settle;
+mod upkeep;
+
+pub use report::MemberReport;
+pub use upkeep::Wish;
+
+/// Members of one balancer whose views are kept without a heap allocation: 32 bytes each.
+const INLINE_MEMBERS: usize = 64;
 
 /// A load balancer in this child.
 #[derive(Debug)]
@@ -34,6 +40,23 @@ pub struct LbWorker {
     members: Vec<Member>,
     /// Where the next walk over the members starts, in this process.
     next_offset: AtomicU32,
+    /// When a route that is nobody's was last told of; Unix seconds.
+    route_told_s: AtomicU64,
+    /// Choices by latency so far in this process; makes the random numbers.
+    draws: AtomicU64,
+    /// A watchdog probes members in error, so that no user's request has to.
+    has_prober: AtomicBool,
+}
+
+/// Seconds between two remarks about routes that are nobody's.
+const ROUTE_REMARK_S: u64 = 60;
+
+/// Route of the first session id that has one.
+fn first_route(ids: &[u8]) -> Option<&[u8]> {
+    ids.split(|byte| *byte == b';').find_map(|id| {
+        let dot = memchr::memchr(b'.', id)?;
+        id.get(dot.saturating_add(1)..).filter(|route| !route.is_empty())
+    })
 }
 
 /// One member.
@@ -93,31 +116,6 @@ impl Answer {
     }
 }
 
-/// Facts about a member for the request notes (reference: lb-shm-status.md section 2.13).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberReport {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// Accumulated load.
-    pub value: u64,
-    /// Elections of its AJP worker.
-    pub accessed: u64,
-    /// Elections without a session.
-    pub sessions: u64,
-    /// Bytes received from it.
-    pub read: u64,
-    /// Bytes sent to it.
-    pub transferred: u64,
-    /// Failures counted against it.
-    pub errors: u64,
-    /// Requests in progress.
-    pub busy: u64,
-    /// Activation as this request saw it.
-    pub activation: Activation,
-    /// Its state.
-    pub state: State,
-}
-
 type Views = SmallVec<[MemberView; INLINE_MEMBERS]>;
 
 /// The state of one request's way through the balancer.
@@ -135,12 +133,32 @@ struct Run<'r> {
     round: u32,
 }
 
+/// A member that is elected, and what the election added to its counts.
+#[derive(Clone, Copy)]
+struct Election {
+    choice: Choice,
+    view: MemberView,
+    /// Added to the load.
+    step: u64,
+    /// Counted as a new session.
+    new_session: bool,
+}
+
 impl LbWorker {
     /// A balancer over `members`, in the order of their slots.
     pub fn new(config: LbConfig, shared: Arc<Shared>, lb: usize, workers: Vec<Arc<AjpWorker>>) -> Self {
         let slots = shared.region.plan().members_of(lb);
         let members = slots.zip(workers).map(|(slot, worker)| Member { slot, worker }).collect();
-        Self { config, shared, lb, members, next_offset: AtomicU32::new(0) }
+        Self {
+            config,
+            shared,
+            lb,
+            members,
+            next_offset: AtomicU32::new(0),
+            route_told_s: AtomicU64::new(0),
+            draws: AtomicU64::new(0),
+            has_prober: AtomicBool::new(false),
+        }
     }
 
     /// Name of the balancer.
@@ -162,31 +180,20 @@ impl LbWorker {
         log: Log<'_>,
     ) -> Answer {
         let _busy = self.shared.region.enter_lb(self.shared.child(), self.lb);
-        self.release_busy();
-        let settings = self.shared.region.lb(self.lb).map(crate::shm::LbSlot::settings).unwrap_or_default();
+        let settings = self.settings();
         let sessions = self.sessions(&settings, balance, log);
-        let views = self.views(balance);
+        let views = Views::new();
         let mut run = Run { balance, settings, log, views, sessions, forced: false, attempt: 0, round: 0 };
+        self.look(&mut run);
         self.rounds(&mut run, request, downstream)
     }
 
     fn rounds(&self, run: &mut Run<'_>, request: &mut Request<'_>, downstream: &mut dyn Downstream) -> Answer {
         let mut answer = Answer { result: Err(nobody()), first: None, last: None, route: None };
         let mut last_member = None;
-        loop {
-            if !self.has_attempt_left(run) {
-                say!(
-                    run.log,
-                    Info,
-                    "({}) All tomcat instances failed, no more workers left (attempt={}, retry={})",
-                    self.name(),
-                    run.attempt,
-                    run.round
-                );
-                break;
-            }
-            let choice = match self.elect(run) {
-                Ok(choice) => choice,
+        while self.has_attempt_left(run) {
+            let election = match self.elect(run) {
+                Ok(election) => election,
                 Err(reason) => {
                     if !run.forced && self.force_recovery(run) {
                         continue;
@@ -198,27 +205,21 @@ impl LbWorker {
                     continue;
                 }
             };
-            let Some(member) = self.members.get(choice.index) else { break };
-            let route = self.route(member, choice);
+            let index = election.choice.index;
+            let Some(member) = self.members.get(index) else { break };
+            let route = self.route(member, election.choice);
             answer.route = Some(route);
-            answer.result = self.attempt(run, member, choice, &route, request, downstream);
-            last_member = Some((member, choice.index));
+            answer.result = self.attempt(run, member, election, &route, request, downstream);
+            last_member = Some((member, index));
             if answer.first.is_none() {
-                answer.first = Some(self.report(member, choice.index, run));
+                answer.first = Some(self.report(member, index, run));
             }
             match &answer.result {
                 Err(failure) if failure.recoverable && !downstream.committed() => {
-                    run.attempt = run.attempt.saturating_add(1)
+                    run.attempt = run.attempt.saturating_add(1);
                 }
                 Err(failure) => {
-                    let status = failure.error.http_status();
-                    say!(
-                        run.log,
-                        Error,
-                        "({}) unrecoverable error {status}, request failed. Last member: {}",
-                        self.name(),
-                        member.worker.name()
-                    );
+                    self.explain_end(failure, member, run);
                     break;
                 }
                 Ok(_) => break,
@@ -243,38 +244,134 @@ impl LbWorker {
         }
         run.round = run.round.saturating_add(1);
         if run.round >= run.settings.retries {
+            let (name, attempt, round) = (self.name(), run.attempt, run.round);
+            let text = "All tomcat instances failed, no more workers left";
+            say!(run.log, Info, "({name}) {text} (attempt={attempt}, retry={round})");
             return false;
         }
         std::thread::sleep(Duration::from_millis(run.settings.retry_interval_ms.into()));
-        run.views = self.views(run.balance);
+        // An admin may have changed both meanwhile.
+        run.settings = self.settings();
+        self.look(run);
         run.attempt = 0;
         true
     }
 
-    fn elect(&self, run: &mut Run<'_>) -> Result<Choice, NoMember> {
+    fn settings(&self) -> LbSettings {
+        self.shared.region.lb(self.lb).map(LbSlot::settings).unwrap_or_default()
+    }
+
+    /// Copies all members; the rule's activations replace theirs. A busy member is given work again as soon as it has room
+    /// (reference: lb-shm-status.md section 2.11).
+    fn look(&self, run: &mut Run<'_>) {
+        let by_latency = self.config.extras.method == Some(ExtraMethod::Latency);
+        let by_busy = run.settings.method == Method::Busyness;
+        run.views.clear();
+        for member in &self.members {
+            let Some(slot) = self.shared.region.member(member.slot) else {
+                run.views.push(UNUSABLE);
+                continue;
+            };
+            // Counting what runs walks over all children: only for those who compare it.
+            let busy = if by_latency || by_busy { member.worker.shared().busy() } else { 0 };
+            let mut view = slot.view(busy);
+            if view.state == State::Busy {
+                view.state = self.release(member, slot);
+            }
+            if by_busy {
+                // Not what the slot says: that keeps the share of a child that was killed.
+                view.value = u64::from(busy).saturating_mul(view.multiplier);
+            }
+            if self.config.extras.slow_start_s > 0 {
+                view.multiplier = self.slowed(slot, view.multiplier);
+            }
+            if let Some(activation) =
+                run.balance.activation_of.as_ref().and_then(|of| of(member.worker.name().as_bytes()))
+            {
+                view.activation = activation;
+            }
+            run.views.push(view);
+        }
+    }
+
+    fn elect(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
         let _held = match run.settings.lock {
             balancer::Lock::Pessimistic => self.shared.region.lock().ok(),
             balancer::Lock::Optimistic => None,
         };
+        if run.attempt > 0 || run.settings.lock == balancer::Lock::Pessimistic {
+            self.renew_values(run);
+        }
         let selection = Selection {
             session_ids: run.sessions.bytes(),
             sticky_force: run.settings.sticky_session_force,
             stateless: run.balance.stateless,
         };
-        let choice = balancer::choose(&run.views, &Texts(self), &selection, &self.next_offset)?;
-        if let (Some(view), Some(slot)) = (run.views.get_mut(choice.index), self.slot(choice.index)) {
-            if view.state == State::Recover {
-                slot.state.change(State::Recover, State::Probe);
-                view.state = State::Probe;
+        let choice = match self.config.extras.method {
+            Some(ExtraMethod::Latency) => {
+                balancer::choose_with(&run.views, &Texts(self), &selection, |members| self.pick_by_latency(members))?
             }
-            let new_session = selection.session_ids.is_none() && !run.balance.stateless;
-            let step = run.settings.method.value_after_election(0, view.multiplier, new_session);
-            slot.value.add(step);
+            None => balancer::choose(&run.views, &Texts(self), &selection, &self.next_offset)?,
+        };
+        self.explain_choice(&selection, choice, run.log);
+        let new_session = selection.session_ids.is_none() && !run.balance.stateless;
+        let mut election = Election { choice, view: UNUSABLE, step: 0, new_session };
+        if let (Some(view), Some(slot)) = (run.views.get_mut(choice.index), self.slot(choice.index)) {
+            if let Some(state) = view.state.elected() {
+                slot.state.change(view.state, state);
+                view.state = state;
+            }
+            election.view = *view;
+            election.step = run.settings.method.value_after_election(0, view.multiplier, new_session);
+            slot.value.add(election.step);
             if new_session {
                 slot.sessions.add(1);
             }
         }
-        Ok(choice)
+        Ok(election)
+    }
+
+    /// Which member and why; and, now and then, that a session's route is nobody's, which breaks sessions without any other sign.
+    fn explain_choice(&self, selection: &Selection<'_>, choice: Choice, log: Log<'_>) {
+        let member = self.members.get(choice.index).map_or("", |member| member.worker.name());
+        let (name, sticky) = (self.name(), choice.sticky);
+        say!(
+            log,
+            Debug,
+            "({name}) member {member} is chosen, sticky={sticky}, session={}",
+            selection.session_ids.is_some()
+        );
+        let Some(route) = selection.session_ids.filter(|_| !sticky).and_then(first_route) else { return };
+        let members = 0..self.members.len();
+        let texts = Texts(self);
+        let known = members.into_iter().any(|index| {
+            let (own, domain) = (balancer::Texts::route(&texts, index), balancer::Texts::domain(&texts, index));
+            own.as_bytes() == route || (!domain.is_empty() && route.starts_with(domain.as_bytes()))
+        });
+        let (now_s, told_s) = (self.shared.now_s(), self.route_told_s.load(Ordering::Relaxed));
+        if known || now_s.saturating_sub(told_s) < ROUTE_REMARK_S {
+            return;
+        }
+        self.route_told_s.store(now_s, Ordering::Relaxed);
+        say!(
+            log,
+            Warn,
+            "({name}) a session has the route '{}', which is no member's: it goes to {member} and may be lost; does the jvmRoute of \
+             each Tomcat equal the route of its worker?",
+            Shown(route)
+        );
+    }
+
+    /// Loads as they are now: others, and this request, have elected members since [`Self::look`]. The states stay those of this request.
+    fn renew_values(&self, run: &mut Run<'_>) {
+        if run.settings.method == Method::Busyness {
+            return;
+        }
+        for (index, view) in run.views.iter_mut().enumerate() {
+            if let Some(slot) = self.slot(index) {
+                view.value = slot.value.get();
+            }
+        }
     }
 
     /// One election: the attempt on the member, and what it means for everybody.
@@ -282,101 +379,28 @@ impl LbWorker {
         &self,
         run: &mut Run<'_>,
         member: &Member,
-        choice: Choice,
+        election: Election,
         route: &Text,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
     ) -> Result<Served, Failure> {
-        let Some(view) = run.views.get(choice.index).copied() else { return Err(nobody()) };
-        downstream.queue_header(self.session_cookie(run, choice, route).as_deref());
+        downstream.queue_header(self.session_cookie(run, election.choice, route).as_deref());
         let forced = (!run.balance.forced_route.is_empty()).then_some(run.balance.forced_route);
         let context = MemberContext {
             route: forced.or(Some(route.as_bytes()).filter(|route| !route.is_empty())),
-            activation: view.activation,
+            activation: election.view.activation,
             secret: None,
         };
         let shared = member.worker.shared();
-        let before = (shared.read(), shared.transferred());
-        let result = member.worker.service(request, downstream, &context, run.log);
-        let bytes = match run.settings.method {
-            Method::Traffic => {
-                shared.read().saturating_sub(before.0).saturating_add(shared.transferred().saturating_sub(before.1))
-            }
-            _ => 0,
+        let bytes = || shared.read().saturating_add(shared.transferred());
+        let before = if run.settings.method == Method::Traffic { bytes() } else { 0 };
+        let result = match self.config.extras.method {
+            Some(ExtraMethod::Latency) => self.timed(member, request, downstream, &context, run.log),
+            None => member.worker.service(request, downstream, &context, run.log),
         };
-        self.settle(run, member, choice.index, view.multiplier, bytes, &result);
+        let bytes = if run.settings.method == Method::Traffic { bytes().saturating_sub(before) } else { 0 };
+        self.settle(run, member, election, bytes, &result);
         result
-    }
-
-    /// Stores what the outcome means (reference: lb-shm-status.md section 2.9, "Result of an election").
-    fn settle(
-        &self,
-        run: &mut Run<'_>,
-        member: &Member,
-        index: usize,
-        multiplier: u64,
-        bytes: u64,
-        result: &Result<Served, Failure>,
-    ) {
-        let Some(slot) = self.shared.region.member(member.slot) else { return };
-        match run.settings.method {
-            Method::Traffic => slot.value.add(bytes.saturating_mul(multiplier)),
-            Method::Busyness => slot.value.subtract(multiplier),
-            Method::Request | Method::Sessions | Method::Next => {}
-        }
-        let outcome = self.outcome(run, member, result);
-        if outcome == Outcome::NoEndpoint && run.settings.method == Method::Request {
-            // The election is counted when a connection was there.
-            slot.value.subtract(multiplier);
-        }
-        let health = Health {
-            state: slot.state.get(),
-            first_error_s: slot.first_error_time.get(),
-            last_error_s: slot.last_error_time.get(),
-        };
-        let verdict = health.after(outcome, self.shared.now_s(), run.settings.error_escalation_time_s);
-        if verdict.shared != health {
-            slot.state.set(verdict.shared.state);
-            slot.first_error_time.set(verdict.shared.first_error_s);
-            slot.last_error_time.set(verdict.shared.last_error_s);
-        }
-        if verdict.counts_as_error {
-            slot.errors.add(1);
-        }
-        if let Some(view) = run.views.get_mut(index) {
-            view.state = verdict.local;
-        }
-        if let Err(failure) = result {
-            let (name, member) = (self.name(), member.worker.name());
-            if verdict.is_local_error() {
-                say!(
-                    run.log,
-                    Info,
-                    "({name}) service failed, worker {member} is in local error state: {}",
-                    failure.error
-                );
-            } else if verdict.shared.state == State::Error {
-                say!(run.log, Info, "({name}) service failed, worker {member} is in error state: {}", failure.error);
-            }
-        }
-    }
-
-    fn outcome(&self, run: &Run<'_>, member: &Member, result: &Result<Served, Failure>) -> Outcome {
-        let Err(failure) = result else { return Outcome::Success };
-        let shared = member.worker.shared();
-        match failure.error.class() {
-            Class::ClientError => Outcome::ClientError,
-            Class::SoftStatus => Outcome::SoftStatus,
-            Class::HardStatus => Outcome::HardStatus,
-            Class::BusyLimit => Outcome::BusyLimit,
-            Class::NoEndpoint => Outcome::NoEndpoint,
-            Class::ReplyTimeout => Outcome::ReplyTimeout {
-                over_limit: shared.reply_timeouts() > u64::from(run.settings.max_reply_timeouts),
-            },
-            Class::ProtocolError => Outcome::ProtocolError,
-            Class::ServerError => Outcome::ServerError,
-            Class::Failure => Outcome::Failure { alone: shared.busy() == 0 },
-        }
     }
 
     fn sessions<'r>(&'r self, settings: &LbSettings, balance: &'r Balance<'r>, log: Log<'_>) -> SessionIds<'r> {
@@ -421,56 +445,6 @@ impl LbWorker {
         self.shared.region.member(self.members.get(index)?.slot)
     }
 
-    /// A copy of all members; the rule's activations replace theirs.
-    fn views(&self, balance: &Balance<'_>) -> Views {
-        let mut views = Views::with_capacity(self.members.len());
-        for member in &self.members {
-            let Some(mut view) = self.shared.region.view(member.slot) else { continue };
-            if let Some(activation) = balance.activation_of.as_ref().and_then(|of| of(member.worker.name().as_bytes()))
-            {
-                view.activation = activation;
-            }
-            views.push(view);
-        }
-        views
-    }
-
-    /// A busy member is given work again as soon as it has room (reference: lb-shm-status.md section 2.11).
-    fn release_busy(&self) {
-        for member in &self.members {
-            let Some(slot) = self.shared.region.member(member.slot) else { continue };
-            if slot.state.get() != State::Busy {
-                continue;
-            }
-            let shared = member.worker.shared();
-            let limit = shared.numbers().busy_limit;
-            if (limit == 0 || shared.busy() < limit) && member.worker.pool().has_room() {
-                slot.state.change(State::Busy, State::Ok);
-            }
-        }
-    }
-
-    /// Nobody is left: everybody in error gets one more chance, once per request.
-    fn force_recovery(&self, run: &mut Run<'_>) -> bool {
-        run.forced = true;
-        let mut changed: u32 = 0;
-        for (index, member) in self.members.iter().enumerate() {
-            let Some(slot) = self.shared.region.member(member.slot) else { continue };
-            if slot.state.get() == State::Error {
-                slot.state.change(State::Error, State::Forced);
-                member.worker.shared().reset_reply_timeouts();
-                if let Some(view) = run.views.get_mut(index) {
-                    view.state = State::Forced;
-                }
-                changed = changed.saturating_add(1);
-            }
-        }
-        if changed > 0 {
-            say!(run.log, Info, "({}) Forcing recovery once for {changed} workers", self.name());
-        }
-        changed > 0
-    }
-
     fn explain_nobody(&self, reason: NoMember, run: &Run<'_>) {
         match reason {
             NoMember::SessionForced => {
@@ -478,91 +452,26 @@ impl LbWorker {
                 say!(run.log, Info, "({}) all workers are in error state for session {ids}", self.name());
             }
             NoMember::NoneUsable => {
-                say!(run.log, Info, "({}) All tomcat instances are busy or in error state", self.name())
+                say!(run.log, Info, "({}) All tomcat instances are busy or in error state", self.name());
             }
         }
     }
 
-    fn report(&self, member: &Member, index: usize, run: &Run<'_>) -> MemberReport {
-        let shared = member.worker.shared();
-        let slot = self.shared.region.member(member.slot);
-        MemberReport {
-            name: member.worker.name().as_bytes().to_vec(),
-            value: slot.map_or(0, |slot| slot.value.get()),
-            accessed: shared.used(),
-            sessions: slot.map_or(0, |slot| slot.sessions.get()),
-            read: shared.read(),
-            transferred: shared.transferred(),
-            errors: slot.map_or(0, |slot| slot.errors.get()),
-            busy: u64::from(shared.busy()),
-            activation: run.views.get(index).map_or(Activation::Active, |view| view.activation),
-            state: slot.map_or(State::Error, |slot| slot.state.get()),
-        }
-    }
-
-    /// The part of maintenance that one child does for all (reference: lb-shm-status.md section 2.10).
-    pub fn maintain(&self, now_s: u64, maintain_s: u32, log: Log<'_>) {
-        let (Some(lb), Ok(_held)) = (self.shared.region.lb(self.lb), self.shared.region.lock()) else { return };
-        let settings = lb.settings();
-        let schedule = Schedule {
-            method: settings.method,
-            now_s,
-            exponent: decay_exponent(now_s, lb.last_maintain_time.get(), maintain_s),
-            recover_time_s: settings.recover_time_s,
-            error_escalation_time_s: settings.error_escalation_time_s,
-        };
-        lb.last_maintain_time.set(now_s);
-        let before: SmallVec<[Upkeep; INLINE_MEMBERS]> =
-            self.members.iter().map(|member| self.upkeep(member)).collect();
-        let mut after = before.clone();
-        let forced = maintenance::maintain(&mut after, &schedule);
-        for ((member, before), after) in self.members.iter().zip(&before).zip(&after) {
-            self.store(member, before, after, log);
-        }
-        if forced > 0 {
-            say!(log, Info, "({}) Forcing recovery once for {forced} workers", self.name());
-        }
-    }
-
-    fn upkeep(&self, member: &Member) -> Upkeep {
-        let shared = member.worker.shared();
-        let Some(slot) = self.shared.region.member(member.slot) else { return Upkeep::default() };
-        Upkeep {
-            health: Health {
-                state: slot.state.get(),
-                first_error_s: slot.first_error_time.get(),
-                last_error_s: slot.last_error_time.get(),
-            },
-            activation: slot.activation(),
-            value: slot.value.get(),
-            reply_timeouts: u32::try_from(shared.reply_timeouts()).unwrap_or(u32::MAX),
-            used: shared.used(),
-            used_before: slot.elected_snapshot.get(),
-            held: false,
-        }
-    }
-
-    fn store(&self, member: &Member, before: &Upkeep, after: &Upkeep, log: Log<'_>) {
-        let Some(slot) = self.shared.region.member(member.slot) else { return };
-        if before.health.state != after.health.state && slot.state.change(before.health.state, after.health.state) {
-            let (name, member) = (self.name(), member.worker.name());
-            let (old, new) = (before.health.state.text(), after.health.state.text());
-            if matches!(after.health.state, State::Idle) || matches!(before.health.state, State::Idle) {
-                say!(log, Debug, "({name}) worker {member} goes from {old} to {new}");
-            } else {
-                say!(log, Info, "({name}) worker {member} goes from {old} to {new}");
-            }
-        }
-        if before.value != after.value {
-            // Elections meanwhile are lost in the decay of the same instant; C loses them too.
-            slot.value.set(after.value);
-        }
-        slot.elected_snapshot.set(after.used_before);
-        if before.reply_timeouts != after.reply_timeouts {
-            member.worker.shared().set_reply_timeouts(after.reply_timeouts.into());
+    /// A failure that no other member can mend.
+    fn explain_end(&self, failure: &Failure, member: &Member, run: &Run<'_>) {
+        let (name, member, status) = (self.name(), member.worker.name(), failure.error.http_status());
+        let text = format!("({name}) unrecoverable error {status}, request failed on worker {member}");
+        if failure.error.class() == Class::ClientError {
+            say!(run.log, Info, "{text}: {}", failure.error);
+        } else {
+            say!(run.log, Error, "{text}, which may have it: {}", failure.error);
         }
     }
 }
+
+/// Stands for a slot that is not there, which does not happen.
+const UNUSABLE: MemberView =
+    MemberView { state: State::Error, activation: Activation::Stopped, distance: 0, multiplier: 1, value: 0, busy: 0 };
 
 /// Texts of the members, out of shared memory.
 struct Texts<'l>(&'l LbWorker);

@@ -10,6 +10,7 @@ pub mod ajp;
 pub mod body;
 pub mod connection;
 pub mod error;
+pub mod health;
 pub mod lb;
 pub mod pool;
 pub mod shared;
@@ -19,6 +20,7 @@ pub use ajp::{AjpWorker, Failure, Served, ServerErrorPage};
 pub use body::{BodyKind, RequestBody};
 pub use error::{Blame, Class, Error};
 pub use shared::AjpShared;
+pub use socket::Alarm;
 
 use crate::ajp::request::ForwardRequest;
 use crate::ajp::response::ResponseHead;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::balancer::State;
 use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
-use crate::shm::{self, AjpSlot, Child, Connected, Plan, Region, ShmError};
+use crate::shm::{self, AjpSlot, Child, Connected, Found, Plan, ProbeStreak, Region, ShmError};
 
 pub use crate::shm::AjpNumbers as Numbers;
 
@@ -223,6 +223,30 @@ impl AjpShared {
     pub fn note_cpong(&self) {
         if let Some(slot) = self.slot() {
             slot.note_cpong();
+        }
+    }
+
+    /// Whether this caller is the one who probes this worker now (`AjpSlot::claim_probe`).
+    pub fn claim_probe(&self, now_s: u64, interval_s: u64) -> bool {
+        self.slot().is_some_and(|slot| slot.claim_probe(now_s, interval_s))
+    }
+
+    /// What the background probes found last.
+    pub fn probe_streak(&self) -> ProbeStreak {
+        self.slot().map(AjpSlot::probe_streak).unwrap_or_default()
+    }
+
+    /// One more result of a probe.
+    pub fn record_probe(&self, found: Found) {
+        if let Some(slot) = self.slot() {
+            slot.record_probe(found);
+        }
+    }
+
+    /// What the probes found before says nothing any more.
+    pub fn forget_probes(&self) {
+        if let Some(slot) = self.slot() {
+            slot.forget_probes();
         }
     }
 

@@ -7,11 +7,12 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -80,6 +81,11 @@ impl Stream {
                 outcome => return matches!(outcome, Err(rustix::io::Errno::AGAIN)),
             }
         }
+    }
+
+    /// To be woken when a read would not wait.
+    pub(super) fn awaited(&self) -> Awaited<'_> {
+        Awaited(PollFd::new(&self.0, PollFlags::IN))
     }
 
     /// Waits until a read would not wait; false when `deadline` came first.
@@ -170,11 +176,7 @@ fn connect_tcp(
     budget: Option<Duration>,
     options: &ConnectOptions,
 ) -> io::Result<(Socket, Option<io::Error>)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_tcp_nodelay(true)?;
-    set_common_options(&socket, options)?;
-    let source_error = bind_source(&socket, address, &options.source).err();
-    socket.set_nonblocking(true)?;
+    let (socket, source_error) = tcp_socket(address, options)?;
     match socket.connect(&SockAddr::from(address)) {
         Ok(()) => {}
         Err(error) if is_in_progress(&error) => {
@@ -184,6 +186,132 @@ fn connect_tcp(
     }
     socket.set_nonblocking(false)?;
     Ok((socket, source_error))
+}
+
+/// A non-blocking socket that may be connected to `address`, and why it could not be bound to the source address.
+fn tcp_socket(address: SocketAddr, options: &ConnectOptions) -> io::Result<(Socket, Option<io::Error>)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_nodelay(true)?;
+    set_common_options(&socket, options)?;
+    let source_error = bind_source(&socket, address, &options.source).err();
+    socket.set_nonblocking(true)?;
+    Ok((socket, source_error))
+}
+
+/// A connection that is being made without waiting, one target after the other: for the prober, which looks after many at a time.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    targets: Arc<[Target]>,
+    next: usize,
+    options: ConnectOptions,
+    deadline: Instant,
+    /// The attempt under way, and until when it may take.
+    current: Option<(Socket, Target, Instant)>,
+}
+
+impl Connecting {
+    /// Nothing happens before [`Self::advance`]. The timeout of `options` plays no part, `deadline` does.
+    pub(super) fn new(targets: Arc<[Target]>, options: ConnectOptions, deadline: Instant) -> Self {
+        Self { targets, next: 0, options, deadline, current: None }
+    }
+
+    /// Goes as far as possible without waiting; `None` = not decided yet.
+    pub(super) fn advance(&mut self, now: Instant) -> Option<io::Result<(Stream, Target)>> {
+        loop {
+            let failed = match self.current.take() {
+                Some((socket, target, until)) => match is_connected(&socket) {
+                    Ok(true) => return Some(socket.set_nonblocking(false).map(|()| (Stream(socket), target))),
+                    Ok(false) if now < until => {
+                        self.current = Some((socket, target, until));
+                        return None;
+                    }
+                    Ok(false) => io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+                    Err(error) => error,
+                },
+                None => io::Error::new(io::ErrorKind::NotFound, "no address to connect to"),
+            };
+            let Some(target) = self.targets.get(self.next).cloned() else { return Some(Err(failed)) };
+            self.next = self.next.saturating_add(1);
+            match self.begin(&target, now) {
+                Ok(socket) => self.current = Some(socket),
+                Err(error) if self.next >= self.targets.len() => return Some(Err(error)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// To be woken when there is something to do; `None` before the first [`Self::advance`].
+    pub(super) fn awaited(&self) -> Option<Awaited<'_>> {
+        self.current.as_ref().map(|(socket, ..)| Awaited(PollFd::new(socket, PollFlags::OUT)))
+    }
+
+    /// When an attempt has taken too long, though nothing wakes.
+    pub(super) fn deadline(&self) -> Instant {
+        self.current.as_ref().map_or(self.deadline, |(.., until)| *until)
+    }
+
+    fn begin(&self, target: &Target, now: Instant) -> io::Result<(Socket, Target, Instant)> {
+        // A silent address must not use up the time of the ones after it.
+        let left = u32::try_from(self.targets.len().saturating_sub(self.next)).unwrap_or(u32::MAX).saturating_add(1);
+        let until = now + self.deadline.saturating_duration_since(now) / left;
+        let (socket, address) = match target {
+            Target::Tcp(address) => (tcp_socket(*address, &self.options)?.0, SockAddr::from(*address)),
+            Target::Unix(path) => {
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+                socket.set_nonblocking(true)?;
+                (socket, SockAddr::unix(path)?)
+            }
+        };
+        match socket.connect(&address) {
+            Ok(()) => {}
+            Err(error) if is_in_progress(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok((socket, target.clone(), until))
+    }
+}
+
+/// A socket that somebody waits for.
+pub(super) struct Awaited<'a>(PollFd<'a>);
+
+/// Rung by another thread to end a wait: sticky, it stays rung.
+#[derive(Debug)]
+pub struct Alarm(OwnedFd);
+
+impl Alarm {
+    /// Not rung.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Ends all waits, those that begin later included.
+    pub fn ring(&self) {
+        // Fails only when it was rung 2^64 - 1 times before.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// Whether it was rung.
+    #[must_use]
+    pub fn is_rung(&self) -> bool {
+        self.wait(Instant::now())
+    }
+
+    /// Waits for the ring at most until `deadline`; true when it was rung.
+    pub fn wait(&self, deadline: Instant) -> bool {
+        wait_for(&self.0, PollFlags::IN, Some(deadline)).unwrap_or(false)
+    }
+
+    /// Waits until it was rung, or one of `others` has something to do, or `deadline` comes.
+    pub(super) fn wait_with<'a>(&'a self, others: impl Iterator<Item = Awaited<'a>>, deadline: Instant) {
+        let mut all: Vec<_> =
+            std::iter::once(PollFd::new(&self.0, PollFlags::IN)).chain(others.map(|one| one.0)).collect();
+        let left = timespec(deadline.saturating_duration_since(Instant::now()));
+        // A signal or an error ends the wait early, which callers bear.
+        let _ = poll(&mut all, Some(&left));
+    }
 }
 
 /// A Unix socket connects at once, or waits for room in the listener's queue: SO_SNDTIMEO bounds that wait.
@@ -243,19 +371,35 @@ fn wait_connected(socket: &Socket, budget: Option<Duration>) -> io::Result<()> {
     }
 }
 
+/// The state of a connection under way, without waiting.
+fn is_connected(socket: &Socket) -> io::Result<bool> {
+    if !wait_for(socket, PollFlags::OUT, Some(Instant::now()))? {
+        return Ok(false);
+    }
+    socket.take_error()?.map_or(Ok(true), Err)
+}
+
+/// Whether this process or host is short of something, so that the failure says nothing about the peer.
+pub(super) fn is_own_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let own = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| own.iter().any(|errno| errno.raw_os_error() == code))
+}
+
 fn timed_out(budget: Option<Duration>) -> io::Error {
     let ms = budget.unwrap_or_default().as_millis();
     io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {ms} ms"))
 }
 
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+}
+
 /// Waits until `socket` is ready for `events` or has failed; false when `deadline` came first. `None` = for ever.
-fn wait_for(socket: &Socket, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
+fn wait_for(socket: &impl AsFd, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.map(|left| Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
+        let timeout = left.map(timespec);
         match poll(&mut [PollFd::new(socket, events)], timeout.as_ref()) {
             Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
             Ok(0) => {}
@@ -373,5 +517,59 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = connect(&[Target::Unix(folder.path().join("none"))], &ConnectOptions::default()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    fn connecting(targets: Vec<Target>) -> io::Result<(Stream, Target)> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut connecting = Connecting::new(targets.into(), ConnectOptions::default(), deadline);
+        let alarm = Alarm::new().unwrap();
+        loop {
+            if let Some(outcome) = connecting.advance(Instant::now()) {
+                return outcome;
+            }
+            alarm.wait_with(connecting.awaited().into_iter(), connecting.deadline());
+        }
+    }
+
+    #[test]
+    fn connects_without_waiting_to_the_next_address_when_one_refuses() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let good = Target::Tcp(listener.local_addr().unwrap());
+        let (stream, target) = connecting(vec![Target::Tcp(closed_port()), good.clone()]).unwrap();
+        assert_eq!(target, good);
+        assert!(!stream.0.nonblocking().unwrap());
+    }
+
+    #[test]
+    fn connects_without_waiting_to_a_unix_domain_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ajp.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        assert!(connecting(vec![Target::Unix(path)]).is_ok());
+        assert_eq!(
+            connecting(vec![Target::Unix(folder.path().join("none"))]).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn refusal_without_waiting_has_its_errno_and_no_target_is_an_error() {
+        let error = connecting(vec![Target::Tcp(closed_port())]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(connecting(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn alarm_ends_waits_that_begin_before_and_after_it() {
+        let alarm = Alarm::new().unwrap();
+        assert!(!alarm.is_rung());
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| alarm.wait(Instant::now() + Duration::from_secs(600)));
+            alarm.ring();
+            assert!(waiter.join().unwrap());
+        });
+        alarm.ring();
+        assert!(alarm.is_rung());
+        alarm.wait_with(std::iter::empty(), Instant::now() + Duration::from_secs(600));
     }
 }

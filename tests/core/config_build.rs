@@ -558,13 +558,13 @@ fn tries_no_more_members_than_there_are() {
 #[test]
 fn reads_the_settings_only_this_module_has() {
     let config = accepted(&balancer(
-        "jkx.worker.w.unix_socket=/run/tomcat.sock\njkx.health=off\njkx.slow_start=30\njkx.worker.lb.health_interval=5\n\
+        "jkx.worker.w.unix_socket=/run/tomcat.sock\njkx.health=on\njkx.slow_start=30\njkx.worker.lb.health_interval=5\n\
          jkx.worker.lb.health_timeout=700\njkx.worker.lb.health_rise=4\njkx.worker.lb.health_fall=6\njkx.worker.lb.method=latency\n\
          jkx.worker.lb.slow_start=60",
     ));
     assert_eq!(ajp(&config, "w").unix_socket.as_deref(), Some("/run/tomcat.sock"));
     let extras = &lb(&config, "lb").extras;
-    assert!(!extras.health, "what is said for all holds where nothing else is said");
+    assert!(extras.health, "what is said for all holds where nothing else is said");
     assert_eq!((extras.health_interval_s, extras.health_timeout_ms), (5, 700));
     assert_eq!((extras.health_rise, extras.health_fall, extras.slow_start_s), (4, 6, 60));
     assert_eq!(extras.method, Some(ExtraMethod::Latency));

@@ -68,7 +68,7 @@ fn broken_file_keeps_the_rules_and_is_named_in_the_log() {
     let (file, other) = (httpd.root().join("uriworkermap.properties"), httpd.root().join("other"));
     // httpd's children run as another user than the file's owner, or the owner may not read it either.
     httpd.write_file("other", "/two=w\n");
-    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o000)).unwrap();
     std::fs::rename(&other, &file).unwrap();
     await_refusal(&httpd, "cannot read");
     std::fs::remove_file(&file).unwrap();

@@ -15,8 +15,10 @@ pub(crate) struct Group {
     pub(crate) files: Vec<(&'static str, String)>,
     /// httpd's modules besides the usual ones.
     pub(crate) modules: &'static [&'static str],
-    /// Whether it matters which deliveries came over a new connection.
+    /// Whether it matters which deliveries came over a new connection, and which names went as codes.
     pub(crate) connections: bool,
+    /// Whether the counters of balancers are compared: one other choice changes all that follow.
+    pub(crate) counters: bool,
     /// In order; they share the two httpds, so state (of a balancer, say) is handed on.
     pub(crate) cases: Vec<Case>,
 }
@@ -49,6 +51,7 @@ impl Group {
             files: Vec::new(),
             modules: &[],
             connections: false,
+            counters: true,
             cases,
         }
     }
@@ -65,9 +68,15 @@ impl Group {
         self
     }
 
-    /// Compares as well which deliveries came over a new connection.
+    /// Compares as well which deliveries came over a new connection, and which names went as codes.
     pub(crate) fn connections(mut self) -> Group {
         self.connections = true;
+        self
+    }
+
+    /// Leaves out the counters of balancers.
+    pub(crate) fn without_counters(mut self) -> Group {
+        self.counters = false;
         self
     }
 

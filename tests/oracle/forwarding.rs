@@ -231,7 +231,9 @@ fn headers() -> Group {
     });
     cases.extend([full, wide, get("/j/after").named("after a request that did not fit")]);
     let workers = "worker.list=wide\nworker.wide.reference=worker.w1\nworker.wide.max_packet_size=65536\n";
-    Group::new("headers", "JkMount /j/* w1\nJkMount /wide/* wide\nLimitRequestFields 200\n", cases).workers(workers)
+    Group::new("headers", "JkMount /j/* w1\nJkMount /wide/* wide\nLimitRequestFields 200\n", cases)
+        .workers(workers)
+        .connections()
 }
 
 /// Overriding variables and values; each is tried alone.

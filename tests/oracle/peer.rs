@@ -196,6 +196,7 @@ impl Connection {
         let data = payload.get(2..).unwrap_or_default();
         let shown =
             if data.len() <= 40 { data.escape_ascii().to_string() } else { format!("{CHECKSUM}{:x}", checksum(data)) };
+        let shown = if data.is_empty() { "nothing".to_owned() } else { shown };
         let declared = payload.first_chunk::<2>().map(|length| u16::from_be_bytes(*length));
         self.note(place, format!("body {} bytes, declared {declared:?}: {shown}", data.len()));
         Ok(data.len())
@@ -217,6 +218,8 @@ impl Connection {
 /// Stands before a checksum, whose digits are never taken for a port.
 pub(crate) const CHECKSUM: &str = "sum ";
 
+/// Marks a header name that could have been a code; only groups about the wire compare it.
+pub(crate) const AS_TEXT: &str = " (as text)";
 /// The line that tells whether a connection is new; only groups about that compare it.
 pub(crate) const CONNECTION: &str = "connection is";
 
@@ -280,7 +283,7 @@ impl Delivery {
             }
             None => {
                 let name = fields.text()??.escape_ascii().to_string();
-                let mark = request_header_code(name.as_bytes()).map_or("", |_| " (as text)");
+                let mark = request_header_code(name.as_bytes()).map_or("", |_| AS_TEXT);
                 name + mark
             }
         };

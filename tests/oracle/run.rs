@@ -12,7 +12,7 @@ use crate::support::httpd::Httpd;
 use crate::support::wait;
 
 use super::case::{Case, Group, WORKERS};
-use super::peer::{CHECKSUM, CONNECTION, Peer, checksum};
+use super::peer::{AS_TEXT, CHECKSUM, CONNECTION, Peer, checksum};
 
 /// How httpd's own pages begin.
 const PAGE: &[u8] = b"<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\"";
@@ -51,7 +51,7 @@ pub(crate) fn run(group: &Group, module: &Path) -> Vec<Vec<String>> {
         builder = builder.load(name);
     }
     let httpd = builder.start();
-    let side = Side { httpd, peer, connections: group.connections };
+    let side = Side { httpd, peer, connections: group.connections, counters: group.counters };
     let mut results: Vec<_> = group.cases.iter().map(|case| side.case(case)).collect();
     let crashes: Vec<_> =
         side.httpd.error_log().lines().filter(|line| line.contains("exit signal")).map(str::to_owned).collect();
@@ -63,6 +63,7 @@ pub(crate) fn run(group: &Group, module: &Path) -> Vec<Vec<String>> {
 
 struct Side {
     connections: bool,
+    counters: bool,
     httpd: Httpd,
     peer: Peer,
 }
@@ -95,7 +96,9 @@ impl Side {
         lines.push(format!("deliveries {}", deliveries.len()));
         for (number, delivery) in (1..).zip(deliveries) {
             let told = delivery.into_iter().filter(|line| self.connections || !line.starts_with(CONNECTION));
-            lines.extend(told.map(|line| format!("ajp{number} {line}")));
+            lines.extend(told.map(|line| {
+                format!("ajp{number} {}", if self.connections { line } else { line.replace(AS_TEXT, "") })
+            }));
         }
         lines.into_iter().map(|line| self.masked(&line, port)).collect()
     }
@@ -128,6 +131,8 @@ impl Side {
 
     /// Without what differs from run to run: ports, the ServerRoot, times of files that httpd serves itself.
     fn masked(&self, line: &str, client: u16) -> String {
+        let counters = if self.counters { None } else { line.find(" first=").filter(|_| line.starts_with("log ")) };
+        let line = counters.map_or(line, |at| &line[..at]);
         if line.contains(CHECKSUM) {
             return line.to_owned();
         }

@@ -119,6 +119,7 @@ impl Mpm {
 ///     fn forwards_a_request(mpm: Mpm) { let httpd = Httpd::builder().mpm(mpm).start(); }
 /// }
 /// ```
+#[allow(unused_macros, reason = "shared by several test binaries, not all of which use it")]
 macro_rules! under_every_mpm {
     ($($(#[$attribute:meta])* fn $name:ident($mpm:ident: Mpm) $body:block)+) => {
         $($(#[$attribute])*

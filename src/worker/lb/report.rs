@@ -1,0 +1,51 @@
+//! What the request notes tell about a member (reference: lb-shm-status.md section 2.13).
+//!
+//! Not here: the names of the notes (`apache`). The surprising thing: each number is read on its own, so they need not fit together while
+//! other requests run.
+
+use super::{LbWorker, Member, Run};
+use crate::balancer::{Activation, State};
+
+/// Facts about a member for the request notes (reference: lb-shm-status.md section 2.13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberReport {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Accumulated load.
+    pub value: u64,
+    /// Elections of its AJP worker.
+    pub accessed: u64,
+    /// Elections without a session.
+    pub sessions: u64,
+    /// Bytes received from it.
+    pub read: u64,
+    /// Bytes sent to it.
+    pub transferred: u64,
+    /// Failures counted against it.
+    pub errors: u64,
+    /// Requests in progress.
+    pub busy: u64,
+    /// Activation as this request saw it.
+    pub activation: Activation,
+    /// Its state.
+    pub state: State,
+}
+
+impl LbWorker {
+    pub(super) fn report(&self, member: &Member, index: usize, run: &Run<'_>) -> MemberReport {
+        let shared = member.worker.shared();
+        let slot = self.shared.region.member(member.slot);
+        MemberReport {
+            name: member.worker.name().as_bytes().to_vec(),
+            value: slot.map_or(0, |slot| slot.value.get()),
+            accessed: shared.used(),
+            sessions: slot.map_or(0, |slot| slot.sessions.get()),
+            read: shared.read(),
+            transferred: shared.transferred(),
+            errors: slot.map_or(0, |slot| slot.errors.get()),
+            busy: u64::from(shared.busy()),
+            activation: run.views.get(index).map_or(Activation::Active, |view| view.activation),
+            state: slot.map_or(State::Error, |slot| slot.state.get()),
+        }
+    }
+}

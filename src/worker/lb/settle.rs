@@ -1,0 +1,128 @@
+//! What the outcome of an attempt means: for the member, for everybody, and for the rest of this request
+//! (reference: lb-shm-status.md section 2.9, "Result of an election").
+//!
+//! Not here: the rules (`balancer::state`). The surprising thing: the member's record is read again after the response and stored only if
+//! nobody changed its state in between, so that no verdict is founded on a state that is gone.
+
+use super::super::error::Class;
+use super::super::{Failure, Served, say};
+use super::{Election, LbWorker, Member, Run};
+use crate::balancer::state::{Health, Outcome, Verdict};
+use crate::balancer::{Method, State};
+use crate::shm::MemberSlot;
+
+/// A member whose state changes this often while one verdict is stored gets the last one.
+const MAX_VERDICTS: u32 = 4;
+
+impl LbWorker {
+    pub(super) fn settle(
+        &self,
+        run: &mut Run<'_>,
+        member: &Member,
+        election: Election,
+        bytes: u64,
+        result: &Result<Served, Failure>,
+    ) {
+        let Some(slot) = self.shared.region.member(member.slot) else { return };
+        let outcome = self.outcome(run, member, result);
+        if outcome == Outcome::NoEndpoint {
+            // Elections count when there was a connection for them.
+            slot.value.subtract(election.step);
+            if election.new_session {
+                slot.sessions.subtract(1);
+            }
+        } else {
+            // The arithmetic of `Method::value_after_response`, on a value that others change too.
+            match run.settings.method {
+                Method::Traffic => slot.value.add(bytes.saturating_mul(election.view.multiplier)),
+                Method::Busyness => slot.value.subtract(election.step),
+                Method::Request | Method::Sessions | Method::Next => {}
+            }
+        }
+        let (before, verdict) = self.judge(run, slot, outcome);
+        if verdict.counts_as_error {
+            slot.errors.add(1);
+        }
+        if verdict.shared.state == State::Error && before != State::Error {
+            member.worker.shared().forget_probes();
+        }
+        if let Some(view) = run.views.get_mut(election.choice.index) {
+            view.state = verdict.local;
+        }
+        if let Err(failure) = result {
+            self.explain_failure(run, member, outcome, &verdict, failure);
+        }
+    }
+
+    /// Stores the verdict; returns it with the state it replaced.
+    fn judge(&self, run: &Run<'_>, slot: &MemberSlot, outcome: Outcome) -> (State, Verdict) {
+        let now_s = self.shared.now_s();
+        let mut verdicts = 0;
+        loop {
+            let health = health_of(slot);
+            let verdict = health.after(outcome, now_s, run.settings.error_escalation_time_s);
+            if verdict.shared == health {
+                return (health.state, verdict);
+            }
+            verdicts += 1;
+            let (old, new) = (health.state, verdict.shared.state);
+            if outcome == Outcome::Success && !matches!(old, State::Idle | State::Ok | State::Busy) {
+                slot.set_recovered(now_s);
+            }
+            // Times before the state, which publishes them.
+            slot.first_error_time.set(verdict.shared.first_error_s);
+            slot.last_error_time.set(verdict.shared.last_error_s);
+            if slot.state.change(old, new) {
+                return (old, verdict);
+            }
+            if verdicts >= MAX_VERDICTS {
+                slot.state.set(new);
+                return (old, verdict);
+            }
+        }
+    }
+
+    fn outcome(&self, run: &Run<'_>, member: &Member, result: &Result<Served, Failure>) -> Outcome {
+        let Err(failure) = result else { return Outcome::Success };
+        let shared = member.worker.shared();
+        match failure.error.class() {
+            Class::ClientError => Outcome::ClientError,
+            Class::SoftStatus => Outcome::SoftStatus,
+            Class::HardStatus => Outcome::HardStatus,
+            Class::BusyLimit => Outcome::BusyLimit,
+            Class::NoEndpoint => Outcome::NoEndpoint,
+            Class::ReplyTimeout => Outcome::ReplyTimeout {
+                over_limit: shared.reply_timeouts() > u64::from(run.settings.max_reply_timeouts),
+            },
+            Class::ProtocolError => Outcome::ProtocolError,
+            Class::ServerError => Outcome::ServerError,
+            Class::Failure => Outcome::Failure { alone: shared.busy() == 0 },
+        }
+    }
+
+    fn explain_failure(&self, run: &Run<'_>, member: &Member, outcome: Outcome, verdict: &Verdict, failure: &Failure) {
+        let (name, member, error) = (self.name(), member.worker.name(), &failure.error);
+        match outcome {
+            Outcome::ClientError => {}
+            Outcome::NoEndpoint => {
+                say!(run.log, Warn, "({name}) could not get free endpoint for worker {member} ({} retries)", run.round);
+            }
+            _ if verdict.is_local_error() => {
+                say!(run.log, Info, "({name}) service failed, worker {member} is in local error state: {error}");
+            }
+            _ if verdict.shared.state == State::Error => {
+                say!(run.log, Info, "({name}) service failed, worker {member} is in error state: {error}");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The error record of a member.
+pub(super) fn health_of(slot: &MemberSlot) -> Health {
+    Health {
+        state: slot.state.get(),
+        first_error_s: slot.first_error_time.get(),
+        last_error_s: slot.last_error_time.get(),
+    }
+}

@@ -268,7 +268,7 @@ mod tests {
             ("%R", "-"),
             ("%q", ""),
             ("%r", ""),
-            ("%T", "0.000000"),
+            ("%T", "-"),
         ];
         for (format, expected) in rows {
             assert_eq!(rendered(format, &Fields::default()), expected, "{format}");

@@ -38,6 +38,7 @@ pub(crate) fn until_some<T>(deadline: Duration, what: &str, mut value: impl FnMu
 
 #[cfg(test)]
 mod tests {
+    #![allow(unused_imports, dead_code, reason = "the benchmark includes this file, and there nothing is a test")]
     use super::*;
     use std::panic::catch_unwind;
 

@@ -22,6 +22,7 @@ mod httpd {
     mod forwarding;
     mod harness;
     mod http2;
+    mod lb_cluster;
     mod lb_failure;
     mod lb_health;
     mod lb_sessions;

@@ -114,7 +114,7 @@ fn balancer(scene: &Scene<'_>, lb: &Balancer) -> Json {
 
 fn member(scene: &Scene<'_>, lb: Option<&LbConfig>, member: &Member) -> Json {
     let ajp = &member.ajp;
-    let own = lb.and_then(|lb| lb.members.iter().find(|own| scene.ajp_name(own.ajp) == ajp.name));
+    let own = lb.and_then(|lb| lb.members.iter().find(|own| own.ajp == ajp.index));
     let (mut now, mut start) = ajp_drafts(scene, ajp);
     now.member = member.settings.clone();
     start.member = own.map(|own| own.settings.clone()).unwrap_or_default();
@@ -156,7 +156,7 @@ fn plain(scene: &Scene<'_>, ajp: &Ajp) -> Json {
 
 /// Settings in force, and those of the start.
 fn ajp_drafts(scene: &Scene<'_>, ajp: &Ajp) -> (Draft, Draft) {
-    let start = scene.config.ajp.iter().find(|config| config.name == ajp.name).map(|config| config.settings.clone());
+    let start = scene.config.ajp.get(ajp.index).map(|config| config.settings.clone());
     let now = Draft { ajp: ajp.settings.clone(), ..Draft::default() };
     (now, Draft { ajp: start.unwrap_or_default(), ..Draft::default() })
 }

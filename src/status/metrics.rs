@@ -51,7 +51,7 @@ const STEP: usize = 2;
 /// The metrics of all workers of the view.
 pub(super) fn render(view: &View, syntax: Syntax, ask: &Ask<'_>) -> String {
     let members = view.balancers.iter().map(|balancer| balancer.members.len()).sum::<usize>();
-    let mut out = Out { text: String::with_capacity(members * 5_000 + 8_192), syntax };
+    let mut out = Out { text: String::with_capacity(members * 5_000 + 8_192), syntax, bounds: bounds() };
     out.family("jk_build_info", Kind::Gauge, "", "Versions; always 1.");
     let (version, web_server) = (escaped(ask.jk_version), escaped(&Shown(ask.web_server).to_string()));
     let _ = writeln!(out.text, "jk_build_info{{version=\"{version}\",web_server=\"{web_server}\"}} 1");
@@ -75,6 +75,7 @@ fn distinct(view: &View) -> Vec<(String, &Ajp)> {
 struct Out {
     text: String,
     syntax: Syntax,
+    bounds: [Option<String>; BUCKETS],
 }
 
 impl Out {
@@ -221,28 +222,43 @@ impl Out {
 
     fn histogram(&mut self, name: &str, labels: &str, times: &Times) {
         let mut count = 0_u64;
-        for (index, bucket) in times.counts.iter().enumerate() {
+        for (bucket, bound) in times.counts.iter().zip(&self.bounds) {
             count = count.saturating_add(*bucket);
-            let is_last = index + 1 == BUCKETS;
-            if !is_last && index % STEP != 0 {
-                continue;
-            }
+            let Some(bound) = bound else { continue };
             self.text.push_str(name);
             self.text.push_str("_bucket{");
             self.text.push_str(labels);
-            self.text.push_str(",le=\"");
-            match Histogram::bound_us(index) {
-                Some(bound) => push_seconds(&mut self.text, bound),
-                None => self.text.push_str("+Inf"),
-            }
-            self.text.push_str("\"} ");
+            self.text.push_str(bound);
             push_number(&mut self.text, count.into());
             self.text.push('\n');
         }
-        let _ = write!(self.text, "{name}_sum{{{labels}}} ");
-        push_seconds(&mut self.text, times.sum_us);
-        let _ = writeln!(self.text, "\n{name}_count{{{labels}}} {count}");
+        for (suffix, is_sum) in [("_sum{", true), ("_count{", false)] {
+            self.text.push_str(name);
+            self.text.push_str(suffix);
+            self.text.push_str(labels);
+            self.text.push_str("} ");
+            if is_sum {
+                push_seconds(&mut self.text, times.sum_us);
+            } else {
+                push_number(&mut self.text, count.into());
+            }
+            self.text.push('\n');
+        }
     }
+}
+
+/// The last label of each bucket that is printed, and what follows it.
+fn bounds() -> [Option<String>; BUCKETS] {
+    std::array::from_fn(|index| match Histogram::bound_us(index) {
+        Some(bound) if index % STEP == 0 => {
+            let mut text = ",le=\"".to_owned();
+            push_seconds(&mut text, bound);
+            text.push_str("\"} ");
+            Some(text)
+        }
+        Some(_) => None,
+        None => Some(",le=\"+Inf\"} ".to_owned()),
+    })
 }
 
 fn i128_of(count: usize) -> i128 {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::update::{draft_of_ajp, draft_of_lb, draft_of_member};
 use super::{Scene, Site};
 use crate::balancer::rating::{Rating, Ratings};
 use crate::balancer::{Activation, State};
@@ -78,6 +77,8 @@ pub struct Member {
 /// One AJP worker. The counters are joint for all balancers that use it.
 #[derive(Debug)]
 pub struct Ajp {
+    /// Its place in the configuration.
+    pub index: usize,
     /// Its name.
     pub name: String,
     /// In force.
@@ -181,9 +182,9 @@ impl<'a> Viewer<'a> {
 
     /// A load balancer, with all members or those at the places `only`.
     pub(super) fn balancer(&self, lb: usize, config: &LbConfig, only: Option<&[usize]>) -> Option<Balancer> {
-        let (scene, region) = (self.scene, &self.scene.shared.region);
+        let region = &self.scene.shared.region;
         let slot = region.lb(lb)?;
-        let settings = draft_of_lb(scene, lb).lb;
+        let settings = slot.settings();
         let to_maintenance = self.to_maintenance(slot.last_maintain_time.get());
         let mut balancer = Balancer {
             name: config.name.clone(),
@@ -212,7 +213,7 @@ impl<'a> Viewer<'a> {
 
     fn member(&self, slot: usize, ajp: usize, balancer: &Balancer) -> Option<Member> {
         let found = self.scene.shared.region.member(slot)?;
-        let settings = draft_of_member(self.scene, slot, ajp).member;
+        let settings = found.settings();
         let state = found.state.get();
         let since_error = self.scene.now_s.saturating_sub(found.last_error_time.get());
         let recovery = u64::from(balancer.settings.recover_time_s).saturating_sub(since_error);
@@ -245,8 +246,9 @@ impl<'a> Viewer<'a> {
     fn ajp(&self, index: usize) -> Option<Ajp> {
         let (scene, region) = (self.scene, &self.scene.shared.region);
         let (config, slot) = (scene.config.ajp.get(index)?, region.ajp(index)?);
-        let settings = draft_of_ajp(scene, index).ajp;
+        let settings = slot.settings();
         Some(Ajp {
+            index,
             name: config.name.clone(),
             address: self.address(index, &settings),
             settings,

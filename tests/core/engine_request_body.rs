@@ -216,19 +216,21 @@ fn client_gone_within_the_first_packet_sends_nothing_at_all() {
 
 #[test]
 fn client_gone_later_closes_the_connection_and_fakes_no_end() {
-    let tomcat = Tomcat::once(|peer| {
-        peer.expect_forward_request();
-        peer.expect_body();
-        peer.get_body(8186);
-        peer.expect_end();
-    });
-    let engine = Engine::new(tomcat.port());
-    let client = Client::breaking_off_after(&[&[b'x'; 8186], b"more"]);
-    let outcome = engine.send(b"POST", BodyKind::Length(10_000), client, |_| {});
-    assert_eq!(outcome.failed(), (400, 1, 1));
-    assert!(matches!(outcome.failure().error, Error::ClientRead));
-    assert_eq!(engine.worker.shared().state(), State::Ok);
-    assert_eq!(tomcat.finish(), 1);
+    for client in [Client::breaking_off_after(&[&[b'x'; 8186], b"more"]), Client::breaking_off_after(&[&[b'x'; 8190]])]
+    {
+        let tomcat = Tomcat::once(|peer| {
+            peer.expect_forward_request();
+            peer.expect_body();
+            peer.get_body(8186);
+            peer.expect_end();
+        });
+        let engine = Engine::new(tomcat.port());
+        let outcome = engine.send(b"POST", BodyKind::Length(10_000), client, |_| {});
+        assert_eq!(outcome.failed(), (400, 1, 1));
+        assert!(matches!(outcome.failure().error, Error::ClientRead));
+        assert_eq!(engine.worker.shared().state(), State::Ok);
+        assert_eq!(tomcat.finish(), 1);
+    }
 }
 
 #[test]
@@ -366,4 +368,20 @@ fn container_that_stops_reading_fails_the_send_at_the_deadline() {
     assert!(matches!(outcome.failure().error, Error::Send { body: true, .. }), "{}", outcome.failure().error);
     drop(done);
     tomcat.finish();
+}
+
+#[test]
+fn body_that_httpd_made_shorter_is_ended_by_an_empty_packet() {
+    for (parts, first) in [(&[][..], &b""[..]), (&[&b"short"[..]][..], b"short")] {
+        let tomcat = Tomcat::once(move |peer| {
+            peer.expect_forward_request();
+            assert_eq!(peer.expect_body(), first, "the container waits for the first packet, be it empty");
+            peer.get_body(100);
+            assert_eq!(peer.expect_body(), b"");
+            peer.ok(b"OK");
+        });
+        let outcome = Engine::new(tomcat.port()).send(b"POST", BodyKind::Length(100), Client::with_body(parts), |_| {});
+        assert_eq!(outcome.served().status, 200);
+        tomcat.finish();
+    }
 }

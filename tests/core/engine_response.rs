@@ -442,3 +442,23 @@ fn the_threshold_itself_is_left_to_the_web_server() {
     assert!(outcome.served().page.is_some());
     tomcat.finish();
 }
+
+#[test]
+fn next_response_on_a_connection_has_the_whole_buffer() {
+    // The first response ends where one more packet of the largest size would just fit into the receive buffer of 32 KiB.
+    let overhead = headers(200, &[]).len() + 3 * chunk(b"").len() + 6;
+    let body = (32_768 - 8196 - 10 - overhead) / 3;
+    let tomcat = Tomcat::once(move |peer| {
+        peer.expect_forward_request();
+        let chunk = chunk(&vec![b'x'; body]);
+        peer.send(&[headers(200, &[]), chunk.repeat(3), packet(&[5, 1])].concat());
+        peer.expect_forward_request();
+        peer.headers(200);
+        peer.chunk(&[b'y'; 4000]);
+        peer.end(true);
+    });
+    let engine = Engine::new(tomcat.port());
+    assert_eq!(engine.get().client.body.len(), 3 * body);
+    assert_eq!(engine.get().client.passes, [(4000, false)], "all of it goes out with the end");
+    tomcat.finish();
+}

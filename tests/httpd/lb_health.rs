@@ -33,13 +33,15 @@ under_every_mpm! {
             assert_eq!(fetch(&httpd, None), (200, "w2".to_owned()));
             httpd.jk_log().contains("worker w1 is in error state")
         });
-        let connections = cluster.member(1).connections();
+        let failures = || httpd.jk_log().matches("service failed, worker w1").count();
+        let (connections, failed) = (cluster.member(1).connections(), failures());
         cluster.picks();
         wait::until(PATIENCE, "w1 to be probed", || {
             assert_eq!(fetch(&httpd, None), (200, "w2".to_owned()));
             cluster.member(1).connections() > connections + 2
         });
         assert!(!cluster.picks().contains('1'));
+        assert_eq!(failures(), failed);
         cluster.members[0].set(Mode::Serve);
         wait::until(PATIENCE, "w1 to serve again", || fetch(&httpd, None).1 == "w1");
         assert!(httpd.jk_log().contains("(lb) worker w1 goes from ERR to ERR/REC"));

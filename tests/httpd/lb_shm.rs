@@ -54,6 +54,28 @@ under_every_mpm! {
         cluster.member(1).release();
     }
 
+    fn killed_child_leaves_no_load_under_busyness(mpm: Mpm) {
+        let cluster = Cluster::start(2);
+        let httpd = cluster.httpd(&format!("{AT_ONCE}worker.lb.method=B")).mpm(mpm).children(1);
+        let httpd = httpd.allow_error_log("exit signal Killed").start();
+        let address = httpd.address();
+        let held = thread::spawn(move || {
+            let request = crate::support::http_client::Request::new("GET", "/hold").header("Cookie", "JSESSIONID=a.w1");
+            assert!(crate::support::http_client::Client::once(address, &request).is_err());
+        });
+        cluster.member(1).await_held(1);
+        let children = httpd.children();
+        for pid in &children {
+            kill_process(Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+        }
+        held.join().unwrap();
+        cluster.picks();
+        wait::until(PATIENCE, "new children", || httpd.children().iter().any(|pid| !children.contains(pid)));
+        (0..4).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
+        assert_eq!(cluster.picks(), "1212");
+        cluster.member(1).release();
+    }
+
     fn restarts_keep_counters(mpm: Mpm) {
         let cluster = Cluster::start(1);
         let mut httpd = cluster.httpd("worker.maintain=0").config(NOTES).mpm(mpm).children(2).start();
@@ -164,4 +186,19 @@ fn keeping_edits_is_a_switch_of_the_main_server() {
     cluster.httpd("").config(in_host).start_fails().refuses_with(&["JkXKeepEdits", "VirtualHost"]);
     let httpd = cluster.httpd("").config("JkXKeepEdits On\n").start();
     assert_eq!(fetch(&httpd, None).0, 200);
+}
+
+#[test]
+fn edits_survive_a_restart_only_where_they_are_to_be_kept() {
+    for (directive, kept) in [("", false), ("JkXKeepEdits On\n", true)] {
+        let cluster = Cluster::start(2);
+        let status = "worker.list=status\nworker.status.type=status\n";
+        let config = format!("JkMount /status status\n{directive}");
+        let mut httpd = cluster.httpd(status).config(&config).start();
+        assert_eq!(fetch_at(httpd.address(), "/status?cmd=update&mime=txt&w=lb&sw=w1&vwa=s", None).0, 200);
+        (0..3).for_each(|_| assert_eq!(fetch(&httpd, None).1, "w2"));
+        httpd.graceful();
+        let names: Vec<_> = (0..2).map(|_| fetch(&httpd, None).1).collect();
+        assert_eq!(names.iter().all(|name| name == "w2"), kept, "{directive:?} {names:?}");
+    }
 }

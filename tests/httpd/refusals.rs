@@ -101,18 +101,19 @@ fn all_findings_come_at_once() {
 
 #[test]
 fn shared_memory_file_that_cannot_be_created() {
-    let config = "JkLogFile logs/mod_jk.log\nJkShmFile /nowhere/at/all/shm\n";
-    let words = ["test.conf:2", "JkShmFile", "/nowhere/at/all/shm", "No such file or directory"];
-    with_lines("")().without_defaults().config(config).config_test().refuses_with(&words);
-    with_lines("")().without_defaults().config(config).start_fails().refuses_with(&words);
+    let build =
+        || with_lines("")().without_defaults().config("JkLogFile logs/mod_jk.log\nJkShmFile /nowhere/at/all/shm\n");
+    for outcome in [build().config_test(), build().start_fails()] {
+        outcome.refuses_with(&["test.conf:2", "JkShmFile", "/nowhere/at/all", "No such file or directory"]);
+    }
 }
 
 #[test]
 fn log_file_that_cannot_be_opened() {
-    let config = "JkLogFile nowhere/mod_jk.log\nJkShmFile run/shm\n";
-    let words = ["test.conf:1", "JkLogFile", "nowhere/mod_jk.log", "No such file or directory"];
-    with_lines("")().without_defaults().config(config).config_test().refuses_with(&words);
-    with_lines("")().without_defaults().config(config).start_fails().refuses_with(&words);
+    let build = || with_lines("")().without_defaults().config("JkLogFile nowhere/mod_jk.log\nJkShmFile run/shm\n");
+    for outcome in [build().config_test(), build().start_fails()] {
+        outcome.refuses_with(&["test.conf:1", "JkLogFile", "/nowhere/mod_jk.log'", "No such file or directory"]);
+    }
 }
 
 #[test]

@@ -208,6 +208,11 @@ fn responses() -> Group {
         let chunked = vec![Step::Head(200, "OK", &[]), Step::Chunk(pattern(len)), Step::End];
         cases.push(get("/j/r").answer(chunked).named(format!("{len} bytes without length")));
     }
+    // On one connection to the container, so that a receive buffer that filled up would show.
+    for round in 1..=8 {
+        let chunked = vec![Step::Head(200, "OK", &[]), Step::Chunk(pattern(7000)), Step::End];
+        cases.push(get("/j/r").answer(chunked).named(format!("7000 bytes without length, round {round}")));
+    }
     let declared = vec![Step::Head(200, "OK", &["Content-Length: 100000"]), Step::Chunk(pattern(100_000)), Step::End];
     cases.push(get("/j/r").answer(declared).named("100000 bytes with length"));
     let pieces: Vec<Step> = (0..20).map(|_| Step::Chunk(pattern(100))).collect();

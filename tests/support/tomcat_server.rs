@@ -43,11 +43,63 @@ pub(crate) struct Options {
     pub(crate) uds: bool,
     /// More attributes of the Connector element, as XML: `tomcatAuthentication="false"`.
     pub(crate) extra: String,
+    /// Replicate sessions with the Tomcats of this group.
+    pub(crate) replication: Option<Replication>,
+}
+
+/// One Tomcat's place in a group that replicates sessions over loopback, its members known from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Replication {
+    /// Ports of the members' receivers, in the order of their numbers.
+    pub(crate) ports: Vec<u16>,
+    /// Number of this one, from 0.
+    pub(crate) own: usize,
+    /// A response waits until the others have the session.
+    pub(crate) synchronous: bool,
+}
+
+impl Replication {
+    /// The Cluster element: static members, sessions that move take the new member's route.
+    fn xml(&self) -> String {
+        let member = |element: &str, at: usize, port: u16| {
+            let id = format!("{{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,{}}}", at + 1);
+            format!(
+                "<{element} className=\"org.apache.catalina.tribes.membership.StaticMember\" host=\"127.0.0.1\" \
+                 port=\"{port}\" uniqueId=\"{id}\"/>"
+            )
+        };
+        let others: String = (self.ports.iter().enumerate())
+            .filter(|(at, _)| *at != self.own)
+            .map(|(at, port)| member("Member", at, *port))
+            .collect();
+        let (port, local) = (self.ports[self.own], member("LocalMember", self.own, self.ports[self.own]));
+        let options = if self.synchronous { 6 } else { 8 };
+        let tribes = "org.apache.catalina.tribes";
+        format!(
+            r#"<Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster" channelSendOptions="{options}">
+  <Manager className="org.apache.catalina.ha.session.DeltaManager" expireSessionsOnShutdown="false"/>
+  <Channel className="{tribes}.group.GroupChannel">
+    <Membership className="{tribes}.membership.StaticMembershipService">{local}{others}</Membership>
+    <Receiver className="{tribes}.transport.nio.NioReceiver" address="127.0.0.1" port="{port}" autoBind="0"/>
+    <Sender className="{tribes}.transport.ReplicationTransmitter">
+      <Transport className="{tribes}.transport.nio.PooledParallelSender"/>
+    </Sender>
+    <Interceptor className="{tribes}.group.interceptors.TcpPingInterceptor"/>
+    <Interceptor className="{tribes}.group.interceptors.TcpFailureDetector"/>
+    <Interceptor className="{tribes}.group.interceptors.MessageDispatchInterceptor"/>
+  </Channel>
+  <Valve className="org.apache.catalina.ha.tcp.ReplicationValve" filter=""/>
+  <Valve className="org.apache.catalina.ha.session.JvmRouteBinderValve"/>
+  <ClusterListener className="org.apache.catalina.ha.session.ClusterSessionListener"/>
+</Cluster>"#
+        )
+    }
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { packet_size: None, secret: Some("secret-of-the-tests".to_owned()), uds: false, extra: String::new() }
+        let secret = Some("secret-of-the-tests".to_owned());
+        Options { packet_size: None, secret, uds: false, extra: String::new(), replication: None }
     }
 }
 
@@ -242,6 +294,9 @@ fn server_xml(base: &Path, name: &str, options: &Options, port: u16) -> String {
     }
     connector.push_str(&options.extra);
     let webapp = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/webapp");
+    let cluster = options.replication.as_ref().map(Replication::xml).unwrap_or_default();
+    let manager = if options.replication.is_some() { "" } else { r#"<Manager pathname=""/>"# };
+    let webapp = if options.replication.is_some() { distributable_copy(base, &webapp) } else { webapp };
     format!(
         r#"<?xml version="1.0"?>
 <Server port="-1">
@@ -249,7 +304,8 @@ fn server_xml(base: &Path, name: &str, options: &Options, port: u16) -> String {
     <Connector protocol="AJP/1.3" {connector}/>
     <Engine name="test" defaultHost="localhost" jvmRoute="{name}">
       <Host name="localhost" appBase="webapps" autoDeploy="false">
-        <Context path="" docBase="{}"><Manager pathname=""/></Context>
+        {cluster}
+        <Context path="" docBase="{}">{manager}</Context>
         <Context path="/examples" docBase="{EXAMPLES}"><Manager pathname=""/></Context>
       </Host>
     </Engine>
@@ -258,6 +314,20 @@ fn server_xml(base: &Path, name: &str, options: &Options, port: u16) -> String {
 "#,
         webapp.display()
     )
+}
+
+/// Tomcat replicates the sessions of an application only if its own web.xml says that it may.
+fn distributable_copy(base: &Path, webapp: &Path) -> PathBuf {
+    let copy = base.join("distributable");
+    fs::create_dir_all(copy.join("WEB-INF")).unwrap();
+    for entry in fs::read_dir(webapp).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let namespace = r#"xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0""#;
+    let text = format!("<?xml version=\"1.0\"?>\n<web-app {namespace}><distributable/></web-app>\n");
+    fs::write(copy.join("WEB-INF/web.xml"), text).unwrap();
+    copy
 }
 
 /// Where the Java runtime lies.

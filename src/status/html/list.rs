@@ -118,8 +118,8 @@ fn summary(screen: &Screen<'_>, balancer: &Balancer) -> Markup {
             div { dt { "Max Busy" } dd { (balancer.max_busy) } }
             div { dt { "Next Maintenance" } dd { (least) "/" (most) " s" } }
             div { dt { "Last Reset" } dd { (ago(screen, balancer.last_reset)) } }
-            div { dt { (hide(screen, Options::NO_LB_SUMMARY, "the summaries of balancers")) } dd {} }
         }
+        p.hint { (hide(screen, Options::NO_LB_SUMMARY, "the summaries of balancers")) }
     }
 }
 

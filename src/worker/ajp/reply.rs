@@ -83,6 +83,8 @@ impl<'w> Reply<'w> {
             }
         };
         self.finish(downstream)?;
+        // The next response on this connection has the whole buffer to itself.
+        connection.forget_packets();
         if exchange.surplus() > 0 {
             let (name, surplus) = (self.worker.name(), exchange.surplus());
             say!(

@@ -17,10 +17,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mod_jk::ajp::request::DecodedRequest;
+use mod_jk::ajp::response::encode_end;
 
 use super::http_client::{Client, Request, Response};
 use super::httpd::{Builder, Httpd};
-use super::tomcat::Peer;
+use super::tomcat::{Peer, chunk, headers};
 use super::wait;
 
 /// How long a test waits for a request that it knows to come.
@@ -142,20 +143,15 @@ impl Call<'_> {
 
     /// Answers 200 with `body`.
     pub(crate) fn ok(&mut self, body: impl AsRef<[u8]>) {
-        self.peer.headers(200);
-        for part in body.as_ref().chunks(8_000) {
-            self.peer.chunk(part);
-        }
-        self.peer.end(true);
+        self.answer(200, &[], body);
     }
 
-    /// Answers with a status, headers and a body.
-    pub(crate) fn answer(&mut self, status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) {
-        self.peer.headers_with(status, headers);
-        for part in body.as_ref().chunks(8_000) {
-            self.peer.chunk(part);
-        }
-        self.peer.end(true);
+    /// Answers with a status, headers and a body, as long as somebody takes it: who does not want the headers may close on them.
+    pub(crate) fn answer(&mut self, status: u16, list: &[(&str, &str)], body: impl AsRef<[u8]>) {
+        let mut bytes = headers(status, list);
+        body.as_ref().chunks(8_000).for_each(|part| bytes.extend(chunk(part)));
+        bytes.extend(encode_end(true));
+        self.peer.send_anyway(&bytes);
     }
 }
 

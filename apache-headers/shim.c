@@ -15,3 +15,23 @@ int jk_shim_brigade_is_empty(const apr_bucket_brigade *brigade)
 {
     return APR_BRIGADE_EMPTY(brigade) ? 1 : 0;
 }
+
+apr_bucket *jk_shim_bucket_after(const apr_bucket_brigade *brigade, apr_bucket *bucket)
+{
+    apr_bucket *next = bucket ? APR_BUCKET_NEXT(bucket) : APR_BRIGADE_FIRST(brigade);
+    return next == APR_BRIGADE_SENTINEL(brigade) ? NULL : next;
+}
+
+int jk_shim_bucket_is_eos(const apr_bucket *bucket)
+{
+    return APR_BUCKET_IS_EOS(bucket) ? 1 : 0;
+}
+
+apr_status_t jk_shim_bucket_keep(apr_bucket *bucket, apr_pool_t *pool, const char **data, apr_size_t *length)
+{
+    /* Kinds that cannot be set aside are turned into memory of their own by being read. */
+    apr_status_t status = apr_bucket_setaside(bucket, pool);
+    if (status != APR_SUCCESS && status != APR_ENOTIMPL)
+        return status;
+    return apr_bucket_read(bucket, data, length, APR_BLOCK_READ);
+}

@@ -29,4 +29,13 @@ void jk_shim_insert_tail(apr_bucket_brigade *brigade, apr_bucket *bucket);
 /* 1 when the brigade has no bucket. */
 int jk_shim_brigade_is_empty(const apr_bucket_brigade *brigade);
 
+/* The bucket behind `bucket`, or the first one when it is NULL; NULL at the end. */
+apr_bucket *jk_shim_bucket_after(const apr_bucket_brigade *brigade, apr_bucket *bucket);
+
+/* 1 when the bucket ends its stream. */
+int jk_shim_bucket_is_eos(const apr_bucket *bucket);
+
+/* The bytes of a bucket; they stay unchanged as long as the bucket is there, whatever the filters do. */
+apr_status_t jk_shim_bucket_keep(apr_bucket *bucket, apr_pool_t *pool, const char **data, apr_size_t *length);
+
 #endif

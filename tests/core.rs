@@ -65,12 +65,24 @@ mod properties_reference;
 mod shm_file;
 #[path = "core/shm_fork.rs"]
 mod shm_fork;
+#[path = "core/shm_history.rs"]
+mod shm_history;
 #[path = "core/shm_processes.rs"]
 mod shm_processes;
 #[path = "core/status_access.rs"]
 mod status_access;
+#[path = "core/status_bad_input.rs"]
+mod status_bad_input;
 #[path = "core/status_clients.rs"]
 mod status_clients;
+#[path = "core/status_docs.rs"]
+mod status_docs;
+#[path = "core/status_drain.rs"]
+mod status_drain;
+#[path = "core/status_explain.rs"]
+mod status_explain;
+#[path = "core/status_html.rs"]
+mod status_html;
 #[path = "core/status_machines.rs"]
 mod status_machines;
 #[path = "core/status_update.rs"]

@@ -38,8 +38,15 @@ mod httpd {
     mod refusals;
     mod shared_memory;
     mod status_ant;
+    mod status_browser;
+    mod status_drain;
+    mod status_explain;
     mod status_page;
     mod status_replay;
+    mod status_restart;
+    mod status_wcag;
     mod streaming;
+    mod tls;
+    mod tomcat_connectors;
     mod uri_modes;
 }

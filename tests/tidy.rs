@@ -71,6 +71,8 @@ const IMPURE: &[&str] = &[
 ];
 /// Rooms that may contain unsafe code.
 const UNSAFE_ROOMS: &[&str] = &["apache", "shm"];
+/// Rows of the fault catalogue (reference: ajp-side.md section 11).
+const CATALOGUE_ROWS: usize = 132;
 /// Names that say nothing about what a file holds.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "types", "misc"];
 
@@ -520,6 +522,34 @@ fn test_style(source: &Source, _: &[Source]) -> Vec<String> {
 
 // The tree keeps them.
 
+/// The fault catalogue names a test for each of its rows, and each of these tests exists.
+fn catalogue(source: &Source, all: &[Source]) -> Vec<String> {
+    if source.path != "tests/data/ajp/catalogue.txt" {
+        return Vec::new();
+    }
+    let claims = |name: &str| {
+        let function = format!("fn {name}(");
+        all.iter().any(|source| source.path.ends_with(".rs") && source.code.contains(&function))
+    };
+    let (mut findings, mut at, mut rows) = (Vec::new(), 0, 0);
+    for line in source.text.split_inclusive('\n') {
+        if !line.starts_with('#') {
+            rows += 1;
+            let (row, tests) = line.split_once('|').unwrap_or((line, ""));
+            if !row.starts_with(&format!("{rows} ")) || tests.trim().is_empty() {
+                findings.push(source.finding(at, format_args!("expected row {rows} and its tests")));
+            }
+            let missing = tests.split_whitespace().filter(|name| !claims(name));
+            findings.extend(missing.map(|name| source.finding(at, format_args!("there is no test {name}"))));
+        }
+        at += line.len();
+    }
+    if rows != CATALOGUE_ROWS {
+        findings.push(source.finding(0, format_args!("{rows} rows of {CATALOGUE_ROWS}")));
+    }
+    findings
+}
+
 #[test]
 fn rooms_import_along_the_arrows_only() {
     assert_tidy(arrows);
@@ -583,6 +613,12 @@ fn no_file_names_a_developers_machine() {
 #[test]
 fn dependencies_say_why() {
     assert_tidy(dependencies);
+}
+
+#[test]
+fn fault_catalogue_has_a_test_for_each_row() {
+    assert!(tree().iter().any(|source| source.path == "tests/data/ajp/catalogue.txt"));
+    assert_tidy(catalogue);
 }
 
 #[test]
@@ -741,6 +777,13 @@ fn dependencies_bite() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\na = \"1\" # why\nb = \"1\"\n[target.'cfg(unix)'.dev-dependencies]\nc = \"1\"\n";
     assert_bites(dependencies, "Cargo.toml", manifest, &[5, 7]);
     assert_bites(dependencies, "tests/fuzz/Cargo.toml", manifest, &[5, 7]);
+}
+
+#[test]
+fn catalogue_bites() {
+    let path = "tests/data/ajp/catalogue.txt";
+    // Line 1 is also where a wrong number of rows is told.
+    assert_bites(catalogue, path, "# text\n1 one | none_such\n3 three |\n", &[2, 3, 1]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! Surprising: methods are matched by exact case, request header names by any case, and response header names by exact
 //! case again when a container writes them (reference: ajp-side.md section 1.4).
 
+use std::ffi::CStr;
+
 /// Method byte that means: the name is in the stored_method attribute.
 pub const STORED_METHOD: u8 = 0xFF;
 
@@ -58,19 +60,22 @@ const REQUEST_HEADERS: [&[u8]; 14] = [
 ];
 
 /// Response header names in the order of their codes, the first is 0xA001.
-const RESPONSE_HEADERS: [&[u8]; 11] = [
-    b"Content-Type",
-    b"Content-Language",
-    b"Content-Length",
-    b"Date",
-    b"Last-Modified",
-    b"Location",
-    b"Set-Cookie",
-    b"Set-Cookie2",
-    b"Servlet-Engine",
-    b"Status",
-    b"WWW-Authenticate",
+const RESPONSE_HEADERS: [&CStr; 11] = [
+    c"Content-Type",
+    c"Content-Language",
+    c"Content-Length",
+    c"Date",
+    c"Last-Modified",
+    c"Location",
+    c"Set-Cookie",
+    c"Set-Cookie2",
+    c"Servlet-Engine",
+    c"Status",
+    c"WWW-Authenticate",
 ];
+
+/// Code of Content-Length in a response.
+pub(super) const RESPONSE_CONTENT_LENGTH: u16 = 0xA003;
 
 /// Codes of the request attributes.
 pub mod attribute {
@@ -137,35 +142,149 @@ pub fn method_name(code: u8) -> Option<&'static [u8]> {
 }
 
 /// Code of a request header name in any case, `None` when it travels as text.
+#[inline]
 pub fn request_header_code(name: &[u8]) -> Option<u16> {
-    // By length there are at most three candidates, mostly none.
-    let candidates: &[u16] = match name.len() {
-        4 => &[0xA00B],
-        6 => &[0xA001, 0xA009, 0xA00C],
-        7 => &[0xA00D, 0xA00A],
-        10 => &[0xA00E, 0xA006],
-        12 => &[0xA007],
-        13 => &[0xA005],
-        14 => &[0xA008, 0xA002],
-        15 => &[0xA003, 0xA004],
-        _ => return None,
-    };
-    candidates.iter().copied().find(|code| request_header_name(*code).is_some_and(|n| n.eq_ignore_ascii_case(name)))
+    // By length and first letter there is one candidate, or two.
+    let code = |known: &Name, code| known.is(name).then_some(code);
+    match (name.len(), name.first()? | 0x20) {
+        (4, b'h') => code(&names::HOST, 0xA00B),
+        (6, b'a') => code(&names::ACCEPT, 0xA001),
+        (6, b'c') => code(&names::COOKIE, 0xA009),
+        (6, b'p') => code(&names::PRAGMA, 0xA00C),
+        (7, b'r') => code(&names::REFERER, 0xA00D),
+        (7, b'c') => code(&names::COOKIE2, 0xA00A),
+        (10, b'u') => code(&names::USER_AGENT, 0xA00E),
+        (10, b'c') => code(&names::CONNECTION, 0xA006),
+        (12, b'c') => code(&names::CONTENT_TYPE, 0xA007),
+        (13, b'a') => code(&names::AUTHORIZATION, 0xA005),
+        (14, b'c') => code(&names::CONTENT_LENGTH, 0xA008),
+        (14, b'a') => code(&names::ACCEPT_CHARSET, 0xA002),
+        (15, b'a') => code(&names::ACCEPT_ENCODING, 0xA003).or_else(|| code(&names::ACCEPT_LANGUAGE, 0xA004)),
+        _ => None,
+    }
+}
+
+/// A header name to compare others with, in any case: its first and last bytes as words, which may overlap.
+#[derive(Clone, Copy, Debug)]
+pub struct Name {
+    lower: &'static [u8],
+    start: Word,
+    end: Word,
+}
+
+/// Bytes in lower case, and the bit of the case where they are letters: a letter and its capital are all that this bit makes equal.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    lower: u64,
+    case: u64,
+}
+
+impl Name {
+    /// `lower`, which is in lower case.
+    #[must_use]
+    pub const fn new(lower: &'static [u8]) -> Self {
+        let width = if lower.len() < 8 { 4 } else { 8 };
+        let end = if lower.len() < width { 0 } else { lower.len() - width };
+        Self { lower, start: Word::at(lower, 0, width), end: Word::at(lower, end, width) }
+    }
+
+    /// Whether `name` is this one.
+    #[inline(always)]
+    #[must_use]
+    pub fn is(&self, name: &[u8]) -> bool {
+        if name.len() != self.lower.len() {
+            return false;
+        }
+        if self.lower.len() >= 8 {
+            let (Some(start), Some(end)) = (name.first_chunk(), name.last_chunk()) else { return false };
+            let ends = self.start.is(u64::from_le_bytes(*start)) & self.end.is(u64::from_le_bytes(*end));
+            // Longer ones have bytes between the words.
+            return ends && (self.lower.len() <= 16 || name.eq_ignore_ascii_case(self.lower));
+        }
+        match (name.first_chunk(), name.last_chunk()) {
+            (Some(start), Some(end)) => {
+                let (start, end) = (u32::from_le_bytes(*start), u32::from_le_bytes(*end));
+                self.start.is(start.into()) & self.end.is(end.into())
+            }
+            _ => name.eq_ignore_ascii_case(self.lower),
+        }
+    }
+}
+
+impl Word {
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "runs at build time only, where an index out of bounds is a build error"
+    )]
+    const fn at(text: &[u8], from: usize, width: usize) -> Self {
+        let mut word = Self { lower: 0, case: 0 };
+        let mut place = 0;
+        while place < width && from + place < text.len() {
+            let byte = text[from + place];
+            word.lower |= (byte as u64) << (8 * place);
+            if byte.is_ascii_lowercase() {
+                word.case |= 0x20 << (8 * place);
+            }
+            place += 1;
+        }
+        word
+    }
+
+    #[inline(always)]
+    fn is(self, word: u64) -> bool {
+        word | self.case == self.lower
+    }
+}
+
+/// Header names that are compared on the way of every request, in lower case.
+pub mod names {
+    use super::Name;
+
+    macro_rules! names {
+        ($($name:ident $text:literal)+) => {
+            $(#[doc = concat!("`", $text, "`")] pub const $name: Name = Name::new($text.as_bytes());)+
+        };
+    }
+
+    names! {
+        ACCEPT "accept"
+        ACCEPT_CHARSET "accept-charset"
+        ACCEPT_ENCODING "accept-encoding"
+        ACCEPT_LANGUAGE "accept-language"
+        AUTHORIZATION "authorization"
+        CONNECTION "connection"
+        CONTENT_LENGTH "content-length"
+        CONTENT_TYPE "content-type"
+        COOKIE "cookie"
+        COOKIE2 "cookie2"
+        HOST "host"
+        KEEP_ALIVE "keep-alive"
+        LAST_MODIFIED "last-modified"
+        LOCATION "location"
+        PRAGMA "pragma"
+        PROXY_CONNECTION "proxy-connection"
+        REFERER "referer"
+        TE "te"
+        TRAILER "trailer"
+        TRANSFER_ENCODING "transfer-encoding"
+        UPGRADE "upgrade"
+        USER_AGENT "user-agent"
+    }
 }
 
 /// Request header name of a code.
 pub fn request_header_name(code: u16) -> Option<&'static [u8]> {
-    coded_name(&REQUEST_HEADERS, code)
+    REQUEST_HEADERS.get(place(code)?).copied()
 }
 
 /// Code of a response header name as a container would look it up: by exact case.
 pub fn response_header_code(name: &[u8]) -> Option<u16> {
-    RESPONSE_HEADERS.iter().zip(0xA001..).find(|(header, _)| **header == name).map(|(_, code)| code)
+    RESPONSE_HEADERS.iter().zip(0xA001..).find(|(header, _)| header.to_bytes() == name).map(|(_, code)| code)
 }
 
 /// Response header name of a code. 0xA000 has none: C mod_jk crashes on it.
-pub fn response_header_name(code: u16) -> Option<&'static [u8]> {
-    coded_name(&RESPONSE_HEADERS, code)
+pub fn response_header_name(code: u16) -> Option<&'static CStr> {
+    RESPONSE_HEADERS.get(place(code)?).copied()
 }
 
 /// Whether the field before a header name is a code and not the length of a text.
@@ -178,8 +297,9 @@ pub fn attribute_name(code: u8) -> Option<&'static str> {
     attribute::NAMES.get(usize::from(code).checked_sub(1)?).copied()
 }
 
-fn coded_name(table: &[&'static [u8]], code: u16) -> Option<&'static [u8]> {
-    table.get(usize::from(code.checked_sub(CODED_NAMES)?).checked_sub(1)?).copied()
+/// Place of a coded name in its table.
+fn place(code: u16) -> Option<usize> {
+    usize::from(code.checked_sub(CODED_NAMES)?).checked_sub(1)
 }
 
 #[cfg(test)]
@@ -225,6 +345,24 @@ mod tests {
     }
 
     #[test]
+    fn compares_names_of_every_length_byte_by_byte_but_for_the_case_of_letters() {
+        for lower in
+            [&b"te"[..], b"host", b"cookie", b"cookie2", b"location", b"proxy-connection", b"transfer-encoding"]
+        {
+            let known = Name::new(lower);
+            assert!(known.is(lower) && known.is(&lower.to_ascii_uppercase()));
+            assert!(!known.is(lower.get(1..).unwrap()) && !known.is(&[lower, b"x"].concat()));
+            for (at, byte) in lower.iter().enumerate() {
+                for other in 0..=u8::MAX {
+                    let mut name = lower.to_vec();
+                    *name.get_mut(at).unwrap() = other;
+                    assert_eq!(known.is(&name), other.eq_ignore_ascii_case(byte), "{at} {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn leaves_near_misses_of_request_headers_as_text() {
         for name in [&b"Hos"[..], b"Hosts", b"Accep_", b"Accept-Ranges", b"Cookie3", b"X-Forwarded-For", b"", b"DNT"] {
             assert_eq!(request_header_code(name), None, "{}", name.escape_ascii());
@@ -235,10 +373,10 @@ mod tests {
     fn finds_every_response_header_by_code() {
         for (name, code) in RESPONSE_HEADERS.iter().zip(0xA001..) {
             assert_eq!(response_header_name(code), Some(*name));
-            assert_eq!(response_header_code(name), Some(code));
+            assert_eq!(response_header_code(name.to_bytes()), Some(code));
         }
-        assert_eq!(response_header_name(0xA00B), Some(&b"WWW-Authenticate"[..]));
-        assert_eq!(response_header_name(0xA003), Some(&b"Content-Length"[..]));
+        assert_eq!(response_header_name(0xA00B), Some(c"WWW-Authenticate"));
+        assert_eq!(response_header_name(RESPONSE_CONTENT_LENGTH), Some(c"Content-Length"));
     }
 
     #[test]

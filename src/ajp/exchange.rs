@@ -88,6 +88,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`ProtocolError`] when the packet is malformed or out of order; the exchange is then over.
+    #[inline]
     pub fn on_packet<'a>(&mut self, payload: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
         if self.over {
             return Err(ProtocolError::new(format!("packet of {} bytes after the end of the response", payload.len())));
@@ -112,6 +113,7 @@ impl Exchange {
         self.surplus
     }
 
+    #[inline(always)]
     fn advance<'a>(&mut self, payload: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
         match (parse(payload)?, self.body) {
             (Packet::GetBodyChunk(wanted), _) => Ok(Event::WantsBody(wanted)),

@@ -231,104 +231,110 @@ impl fmt::Display for EncodeError {
 
 impl std::error::Error for EncodeError {}
 
-/// Appends one packet to a buffer, in one pass: the length field is filled in at the end.
+/// Writes one packet into a buffer, in one pass: the length field is filled in at the end.
 pub(super) struct Writer<'o> {
-    out: &'o mut Vec<u8>,
-    start: usize,
-    /// `out` may not grow beyond this; at most [`MAX_PACKET_SIZE`] after `start`, so every length fits its field.
-    limit: usize,
+    /// At most [`MAX_PACKET_SIZE`] bytes, so every length fits its field.
+    out: &'o mut [u8],
+    /// Bytes written.
+    at: usize,
 }
 
 impl<'o> Writer<'o> {
-    /// Begins a packet of at most `max_packet_size` bytes, frame header included, behind what is in `out`.
-    pub(super) fn begin(out: &'o mut Vec<u8>, [first, second]: [u8; 2], max_packet_size: usize) -> Self {
-        let size = max_packet_size.min(MAX_PACKET_SIZE);
-        // Enough for nearly every packet; a buffer that is used again has it already.
-        out.reserve(size.min(MIN_PACKET_SIZE));
-        let start = out.len();
-        out.extend_from_slice(&[first, second, 0, 0]);
-        Self { limit: start + size, start, out }
+    /// Begins a packet of at most `max_packet_size` bytes, frame header included, at the start of `out`, which should have as many.
+    #[inline]
+    pub(super) fn begin(out: &'o mut [u8], magic: [u8; 2], max_packet_size: usize) -> Self {
+        let size = max_packet_size.min(MAX_PACKET_SIZE).min(out.len());
+        let out = out.get_mut(..size).unwrap_or_default();
+        if let Some(start) = out.first_chunk_mut::<2>() {
+            *start = magic;
+        }
+        Self { out, at: HEADER_LEN }
+    }
+
+    /// The next `length` bytes; `None` when they do not fit.
+    #[inline]
+    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
+        let room = self.out.get_mut(self.at..)?.get_mut(..length)?;
+        self.at += length;
+        Some(room)
     }
 
     /// Bytes as they are.
-    pub(super) fn bytes(&mut self, item: &str, bytes: &[u8]) -> Result<(), EncodeError> {
-        if !self.has_room(bytes.len()) {
-            return Err(too_large(item.as_bytes(), bytes.len()));
+    #[inline]
+    pub(super) fn bytes<const N: usize>(&mut self, item: &str, bytes: [u8; N]) -> Result<(), EncodeError> {
+        match self.room(N).and_then(<[u8]>::first_chunk_mut) {
+            Some(room) => *room = bytes,
+            None => return Err(too_large(item.as_bytes(), N)),
         }
-        self.out.extend_from_slice(bytes);
         Ok(())
     }
 
     /// A string, or null.
+    #[inline]
     pub(super) fn string(&mut self, item: &str, value: Option<&[u8]>) -> Result<(), EncodeError> {
-        let Some(value) = value else { return self.bytes(item, &[0xFF, 0xFF]) };
-        let length = string_length(item.as_bytes(), value)?;
-        if !self.has_room(2 + value.len() + 1) {
-            return Err(too_large(item.as_bytes(), value.len()));
+        let Some(value) = value else { return self.bytes(item, [0xFF, 0xFF]) };
+        match self.room(value.len() + 3).and_then(|room| put_string(room, value)) {
+            Some(_) => Ok(()),
+            None => Err(does_not_fit(item.as_bytes(), value)),
         }
-        self.out.extend_from_slice(&length);
-        self.out.extend_from_slice(value);
-        self.out.push(0);
-        Ok(())
     }
 
     /// A header: its name as `code` or else as text, and its value.
+    #[inline]
     pub(super) fn header(&mut self, code: Option<u16>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
         let Some(code) = code else { return self.pair(name, value) };
-        let [value_high, value_low] = string_length(name, value)?;
-        if !self.has_room(4 + value.len() + 1) {
-            return Err(too_large(name, value.len()));
-        }
-        let [code_high, code_low] = code.to_be_bytes();
-        self.out.extend_from_slice(&[code_high, code_low, value_high, value_low]);
-        self.out.extend_from_slice(value);
-        self.out.push(0);
-        Ok(())
+        let written = self.room(value.len() + 5).and_then(|room| {
+            let (first, room) = room.split_first_chunk_mut::<2>()?;
+            *first = code.to_be_bytes();
+            put_string(room, value)
+        });
+        written.map(|_| ()).ok_or_else(|| does_not_fit(name, value))
     }
 
     /// A name and a value, both as text.
+    #[inline]
     pub(super) fn pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
-        let name_length = name_length(name)?;
-        let [value_high, value_low] = string_length(name, value)?;
-        if !self.has_room(2 + name.len() + 1 + 2 + value.len() + 1) {
-            return Err(too_large(name, value.len()));
+        // A name as long as 0xA000 would read as a coded name (reference: ajp-side.md section 1.2).
+        if name.len() >= usize::from(CODED_NAMES) {
+            return Err(EncodeError::StringTooLong { item: format!("name {}", excerpt(name)), length: name.len() });
         }
-        self.out.extend_from_slice(&name_length);
-        self.out.extend_from_slice(name);
-        self.out.extend_from_slice(&[0, value_high, value_low]);
-        self.out.extend_from_slice(value);
-        self.out.push(0);
-        Ok(())
+        let room = self.room(name.len() + value.len() + 6);
+        let written = room.and_then(|room| put_string(room, name)).and_then(|room| put_string(room, value));
+        written.map(|_| ()).ok_or_else(|| does_not_fit(name, value))
     }
 
-    /// Writes the length field.
-    pub(super) fn finish(self) -> Result<(), EncodeError> {
-        let payload = self.out.len() - self.start - HEADER_LEN;
+    /// Writes the length field; the length of the whole packet.
+    #[inline]
+    pub(super) fn finish(self) -> Result<usize, EncodeError> {
+        let payload = self.at.saturating_sub(HEADER_LEN);
         let length = u16::try_from(payload).map_err(|_| too_large(b"packet", payload))?;
-        if let Some(field) = self.out.get_mut(self.start + 2..).and_then(|field| field.first_chunk_mut::<2>()) {
-            *field = length.to_be_bytes();
+        match self.out.get_mut(2..).and_then(<[u8]>::first_chunk_mut::<2>) {
+            Some(field) => *field = length.to_be_bytes(),
+            None => return Err(too_large(b"packet", payload)),
         }
-        Ok(())
-    }
-
-    fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.limit.saturating_sub(self.out.len())
+        Ok(self.at)
     }
 }
 
-fn string_length(item: &[u8], value: &[u8]) -> Result<[u8; 2], EncodeError> {
-    match u16::try_from(value.len()) {
-        Ok(length) if value.len() <= MAX_STRING => Ok(length.to_be_bytes()),
-        _ => Err(EncodeError::StringTooLong { item: excerpt(item), length: value.len() }),
-    }
+/// Length, bytes, NUL at the start of `room`; what is behind them comes back.
+#[inline]
+fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut [u8]> {
+    let (length, room) = room.split_first_chunk_mut::<2>()?;
+    // A value that is longer than a length field can say does not fit into the largest packet.
+    *length = u16::try_from(value.len()).ok()?.to_be_bytes();
+    let (text, room) = room.split_at_mut_checked(value.len())?;
+    text.copy_from_slice(value);
+    let (end, room) = room.split_first_mut()?;
+    *end = 0;
+    Some(room)
 }
 
-/// A name as long as 0xA000 would read as a coded name (reference: ajp-side.md section 1.2).
-fn name_length(name: &[u8]) -> Result<[u8; 2], EncodeError> {
-    match u16::try_from(name.len()) {
-        Ok(length) if length < CODED_NAMES => Ok(length.to_be_bytes()),
-        _ => Err(EncodeError::StringTooLong { item: format!("name {}", excerpt(name)), length: name.len() }),
+#[cold]
+fn does_not_fit(item: &[u8], value: &[u8]) -> EncodeError {
+    if value.len() > MAX_STRING {
+        return EncodeError::StringTooLong { item: excerpt(item), length: value.len() };
     }
+    too_large(item, value.len())
 }
 
 #[cold]

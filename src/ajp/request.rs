@@ -80,74 +80,119 @@ pub struct ForwardRequest<'a> {
     pub attributes: &'a [(&'a [u8], &'a [u8])],
 }
 
+/// What depends on the member of a balancer that a request goes to; `None` leaves what the request says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ForMember<'a> {
+    /// Replaces [`ForwardRequest::secret`].
+    pub secret: Option<&'a [u8]>,
+    /// Replaces [`ForwardRequest::route`].
+    pub route: Option<&'a [u8]>,
+    /// Value of JK_LB_ACTIVATION, which has its place behind AJP_LOCAL_ADDR (reference: ajp-side.md section 1.4).
+    pub activation: Option<&'a [u8]>,
+}
+
 impl ForwardRequest<'_> {
-    /// Writes the whole packet, frame header included, to `out` (cleared first). One pass; allocates only when `out`
-    /// has less capacity than the smaller of `max_packet_size` and 8 KiB, or than the packet.
+    /// Writes the whole packet, frame header included, to `out` (replacing what is in it).
     ///
     /// # Errors
     /// [`EncodeError`] when it does not fit into `max_packet_size` bytes; `out` is then unusable.
     pub fn encode(&self, out: &mut Vec<u8>, max_packet_size: usize) -> Result<(), EncodeError> {
-        out.clear();
+        out.resize(max_packet_size.min(MAX_PACKET_SIZE), 0);
+        let length = self.encode_for(&ForMember::default(), out, max_packet_size)?;
+        out.truncate(length);
+        Ok(())
+    }
+
+    /// Writes the whole packet to the start of `out`, in one pass, and returns its length. `out` should have `max_packet_size` bytes; no
+    /// more than it has are used. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when it does not fit.
+    pub fn encode_for(
+        &self,
+        member: &ForMember<'_>,
+        out: &mut [u8],
+        max_packet_size: usize,
+    ) -> Result<usize, EncodeError> {
         let mut packet = Writer::begin(out, MAGIC_TO_CONTAINER, max_packet_size);
         let method_code = codes::method_code(self.method);
-        packet.bytes("method", &[packet_type::FORWARD_REQUEST, method_code.unwrap_or(codes::STORED_METHOD)])?;
+        packet.bytes("method", [packet_type::FORWARD_REQUEST, method_code.unwrap_or(codes::STORED_METHOD)])?;
         packet.string("protocol", Some(self.protocol))?;
         packet.string("uri", Some(self.uri))?;
         packet.string("remote_addr", self.remote_addr)?;
         packet.string("remote_host", self.remote_host)?;
         packet.string("server_name", self.server_name)?;
         let [port_high, port_low] = self.server_port.to_be_bytes();
-        packet.bytes("server_port", &[port_high, port_low, u8::from(self.is_ssl)])?;
-        self.encode_headers(&mut packet)?;
-        let stored_method = if method_code.is_none() { Some(self.method) } else { None };
-        self.encode_attributes(&mut packet, stored_method)?;
-        packet.bytes("end of attributes", &[attribute::ARE_DONE])?;
-        packet.finish()
-    }
-
-    fn encode_headers(&self, packet: &mut Writer<'_>) -> Result<(), EncodeError> {
+        packet.bytes("server_port", [port_high, port_low, u8::from(self.is_ssl)])?;
         let count = u16::try_from(self.headers.len())
             .map_err(|_| EncodeError::TooLarge { item: "headers".to_owned(), length: self.headers.len() })?;
-        packet.bytes("number of headers", &count.to_be_bytes())?;
+        packet.bytes("number of headers", count.to_be_bytes())?;
         for (name, value) in self.headers {
             packet.header(codes::request_header_code(name), name, value)?;
         }
-        Ok(())
+        let stored_method = if method_code.is_none() { Some(self.method) } else { None };
+        self.encode_coded_attributes(&mut packet, member, stored_method)?;
+        self.encode_named_attributes(&mut packet, member)?;
+        packet.bytes("end of attributes", [attribute::ARE_DONE])?;
+        packet.finish()
     }
 
-    fn encode_attributes(&self, packet: &mut Writer<'_>, stored_method: Option<&[u8]>) -> Result<(), EncodeError> {
+    #[inline]
+    fn encode_coded_attributes(
+        &self,
+        packet: &mut Writer<'_>,
+        member: &ForMember<'_>,
+        stored_method: Option<&[u8]>,
+    ) -> Result<(), EncodeError> {
         let not_empty = |text: &&[u8]| !text.is_empty();
-        let before_key_size = [
-            (attribute::SECRET, self.secret),
-            (attribute::REMOTE_USER, self.remote_user.filter(not_empty)),
-            (attribute::AUTH_TYPE, self.auth_type.filter(not_empty)),
-            (attribute::QUERY_STRING, self.query_string),
-            (attribute::ROUTE, self.route),
-            (attribute::SSL_CERT, self.ssl_cert),
-            (attribute::SSL_CIPHER, self.ssl_cipher),
-            (attribute::SSL_SESSION, self.ssl_session),
-        ];
-        for (code, value) in before_key_size {
-            encode_attribute(packet, code, value)?;
+        encode_attribute(packet, attribute::SECRET, member.secret.or(self.secret))?;
+        encode_attribute(packet, attribute::REMOTE_USER, self.remote_user.filter(not_empty))?;
+        encode_attribute(packet, attribute::AUTH_TYPE, self.auth_type.filter(not_empty))?;
+        encode_attribute(packet, attribute::QUERY_STRING, self.query_string)?;
+        encode_attribute(packet, attribute::ROUTE, member.route.or(self.route))?;
+        if self.is_ssl || self.ssl_cert.is_some() || self.ssl_cipher.is_some() || self.ssl_session.is_some() {
+            encode_attribute(packet, attribute::SSL_CERT, self.ssl_cert)?;
+            encode_attribute(packet, attribute::SSL_CIPHER, self.ssl_cipher)?;
+            encode_attribute(packet, attribute::SSL_SESSION, self.ssl_session)?;
         }
         if let Some(bits) = self.ssl_key_size {
             let [high, low] = bits.to_be_bytes();
-            packet.bytes("ssl_key_size", &[attribute::SSL_KEY_SIZE, high, low])?;
+            packet.bytes("ssl_key_size", [attribute::SSL_KEY_SIZE, high, low])?;
         }
-        encode_attribute(packet, attribute::STORED_METHOD, stored_method)?;
+        encode_attribute(packet, attribute::STORED_METHOD, stored_method)
+    }
+
+    #[inline]
+    fn encode_named_attributes(&self, packet: &mut Writer<'_>, member: &ForMember<'_>) -> Result<(), EncodeError> {
+        let mut put = |name: &[u8], value: &[u8]| {
+            packet.bytes("req_attribute", [attribute::REQ_ATTRIBUTE])?;
+            packet.pair(name, value)
+        };
+        let mut activation = member.activation;
+        let has_local_address = || self.attributes.iter().any(|(name, _)| *name == LOCAL_ADDRESS);
+        if let Some(value) = activation.take_if(|_| !has_local_address()) {
+            put(ACTIVATION, value)?;
+        }
         for (name, value) in self.attributes {
-            packet.bytes("req_attribute", &[attribute::REQ_ATTRIBUTE])?;
-            packet.pair(name, value)?;
+            put(name, value)?;
+            if let Some(value) = activation.take_if(|_| *name == LOCAL_ADDRESS) {
+                put(ACTIVATION, value)?;
+            }
         }
         Ok(())
     }
 }
 
+/// Attributes whose order matters.
+const LOCAL_ADDRESS: &[u8] = b"AJP_LOCAL_ADDR";
+const ACTIVATION: &[u8] = b"JK_LB_ACTIVATION";
+
+#[inline]
 fn encode_attribute(packet: &mut Writer<'_>, code: u8, value: Option<&[u8]>) -> Result<(), EncodeError> {
     let Some(value) = value else { return Ok(()) };
-    let item = codes::attribute_name(code).unwrap_or("attribute");
-    packet.bytes(item, &[code])?;
-    packet.string(item, Some(value))
+    let item = || codes::attribute_name(code).unwrap_or("attribute");
+    packet.bytes(item(), [code])?;
+    packet.string(item(), Some(value))
 }
 
 /// A ForwardRequest as the container reads it, owned. The fields mean what those of [`ForwardRequest`] mean; names of
@@ -475,6 +520,45 @@ mod tests {
     }
 
     #[test]
+    fn puts_the_activation_behind_the_local_address() {
+        let attributes: [(&[u8], &[u8]); 4] = [
+            (b"AJP_SSL_PROTOCOL", b"TLSv1.3"),
+            (b"AJP_REMOTE_PORT", b"1"),
+            (b"AJP_LOCAL_ADDR", b"::1"),
+            (b"AJP_LOCAL_ADDR", b"from JkEnvVar"),
+        ];
+        let names = |attributes| {
+            let mut out = vec![0; MIN_PACKET_SIZE];
+            let member = ForMember { activation: Some(b"DIS"), ..ForMember::default() };
+            let request = ForwardRequest { attributes, ..minimal() };
+            let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE).unwrap();
+            let decoded = decode(&out[HEADER_LEN..length]).unwrap();
+            assert_eq!(decoded.attribute("JK_LB_ACTIVATION"), Some(&b"DIS"[..]));
+            decoded.attributes.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(&attributes),
+            ["AJP_SSL_PROTOCOL", "AJP_REMOTE_PORT", "AJP_LOCAL_ADDR", "JK_LB_ACTIVATION", "AJP_LOCAL_ADDR"]
+        );
+        assert_eq!(names(&attributes[..2]), ["JK_LB_ACTIVATION", "AJP_SSL_PROTOCOL", "AJP_REMOTE_PORT"]);
+    }
+
+    #[test]
+    fn member_replaces_secret_and_route() {
+        let mut out = vec![0; MIN_PACKET_SIZE];
+        let request = ForwardRequest { secret: Some(b"own"), route: Some(b"own"), ..minimal() };
+        for (member, expected) in [(Some(&b"its"[..]), b"its"), (None, b"own")] {
+            let member = ForMember { secret: member, route: member, activation: None };
+            let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE).unwrap();
+            let decoded = decode(&out[HEADER_LEN..length]).unwrap();
+            assert_eq!(
+                (decoded.secret.as_deref(), decoded.route.as_deref()),
+                (Some(&expected[..]), Some(&expected[..]))
+            );
+        }
+    }
+
+    #[test]
     fn encodes_a_get_as_mod_jk_does() {
         assert_eq!(encoded(&get()), GET);
     }
@@ -515,7 +599,7 @@ mod tests {
         let mut out = Vec::with_capacity(MIN_PACKET_SIZE);
         out.resize(5_000, 0xEE);
         let (address, capacity) = (out.as_ptr(), out.capacity());
-        post().encode(&mut out, MAX_PACKET_SIZE).unwrap();
+        post().encode(&mut out, MIN_PACKET_SIZE).unwrap();
         assert_eq!(out, POST);
         assert_eq!((out.as_ptr(), out.capacity()), (address, capacity));
     }

@@ -14,19 +14,94 @@
 
 use std::fmt;
 
-use smallvec::SmallVec;
-
+use super::codes::{Name, names};
 use super::packet::{EncodeError, MAGIC_FROM_CONTAINER, ReadError, Reader, Writer, excerpt};
 use super::{MAX_PACKET_SIZE, codes, packet_type};
-
-/// Headers kept without a heap allocation.
-pub const INLINE_HEADERS: usize = 24;
 
 /// The whole CPong packet.
 pub const CPONG: [u8; 5] = [0x41, 0x42, 0x00, 0x01, packet_type::CPONG];
 
-/// Response headers as they are passed on: name and value.
-pub type Headers<'a> = SmallVec<[(&'a [u8], &'a [u8]); INLINE_HEADERS]>;
+/// The checked headers of a response, where they lie in the packet: to be read again without another check.
+#[derive(Clone, Debug, Default)]
+pub struct Headers<'a> {
+    /// Count, names and values as in the drawing, of headers that were checked.
+    block: &'a [u8],
+    /// Names that a Connection header lists: those headers are for us and not for the client. Mostly none.
+    nominated: Vec<Box<[u8]>>,
+}
+
+/// One header, its texts with the NUL that ends them.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Name.
+    pub name: &'a [u8],
+    /// Value.
+    pub value: &'a [u8],
+    /// It is a Content-Length.
+    pub is_content_length: bool,
+}
+
+impl<'a> Headers<'a> {
+    /// Name and value of those that are passed on, in order: hop-by-hop headers and Content-Length are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        fn without_nul(text: &[u8]) -> &[u8] {
+            text.split_last().map_or(text, |(_, text)| text)
+        }
+        let passed_on = self.fields_in(self.block).filter(|field| !field.is_content_length);
+        passed_on.map(|field| (without_nul(field.name), without_nul(field.value)))
+    }
+
+    /// The bytes that hold them.
+    pub fn block(&self) -> &'a [u8] {
+        self.block
+    }
+
+    /// The same headers in `copy`, a copy of [`Self::block`], and the Content-Lengths.
+    #[inline]
+    pub fn fields_in<'c>(&self, copy: &'c [u8]) -> impl Iterator<Item = Field<'c>> {
+        Fields { left: copy }.filter(|field| {
+            let name = || field.name.get(..field.name.len().saturating_sub(1)).unwrap_or_default();
+            self.nominated.is_empty()
+                || field.is_content_length
+                || !self.nominated.iter().any(|nominated| nominated.eq_ignore_ascii_case(name()))
+        })
+    }
+}
+
+/// Walks over headers that were checked, and leaves out what is hop-by-hop.
+struct Fields<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field<'a>> {
+        loop {
+            let (name, left) = self.left.split_first_chunk::<2>()?;
+            let field = u16::from_be_bytes(*name);
+            let coded = codes::is_coded_name(field);
+            let (name, left) = if coded {
+                (codes::response_header_name(field)?.to_bytes_with_nul(), left)
+            } else {
+                left.split_at_checked(usize::from(field) + 1)?
+            };
+            let (length, left) = left.split_first_chunk::<2>()?;
+            let (value, left) = left.split_at_checked(usize::from(u16::from_be_bytes(*length)) + 1)?;
+            self.left = left;
+            let kind = match name.split_last() {
+                Some((_, name)) if !coded => kind_of(name),
+                _ => kind_of_coded(field),
+            };
+            match kind {
+                HeaderKind::EndToEnd => return Some(Field { name, value, is_content_length: false }),
+                HeaderKind::ContentLength => return Some(Field { name, value, is_content_length: true }),
+                HeaderKind::Connection | HeaderKind::HopByHop => {}
+            }
+        }
+    }
+}
 
 /// The checked head of a response: what may be told to the client.
 #[derive(Clone, Debug)]
@@ -35,7 +110,7 @@ pub struct ResponseHead<'a> {
     pub status: u16,
     /// Reason phrase; `None` when null, empty or not printable: the web server's own is used.
     pub reason: Option<&'a [u8]>,
-    /// Headers in order, names as text, hop-by-hop headers and Content-Length left out.
+    /// Headers.
     pub headers: Headers<'a>,
     /// The one valid Content-Length, at most `i64::MAX`; `None` also when the status forbids a body or the header
     /// (204, 205), whatever the container said.
@@ -90,11 +165,11 @@ impl fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
-/// Parses one payload (without frame header). Allocates only for a `ProtocolError` or for more than
-/// [`INLINE_HEADERS`] headers.
+/// Parses one payload (without frame header). Allocates only for a `ProtocolError` or for what a Connection header names.
 ///
 /// # Errors
 /// [`ProtocolError`] for anything that is not exactly one well-formed packet.
+#[inline]
 pub fn parse(payload: &[u8]) -> Result<Packet<'_>, ProtocolError> {
     let Some((&kind, body)) = payload.split_first() else {
         return Err(ProtocolError::new("packet without payload"));
@@ -111,6 +186,7 @@ pub fn parse(payload: &[u8]) -> Result<Packet<'_>, ProtocolError> {
 }
 
 /// The data length must be what the packet holds, give or take Tomcat's uncounted NUL.
+#[inline]
 fn body_chunk(body: &[u8]) -> Result<Packet<'_>, ProtocolError> {
     let mut reader = Reader::new(body);
     let length = reader.u16().map_err(|error| ProtocolError::item("length of a body chunk", error))?;
@@ -151,25 +227,21 @@ fn send_headers(body: &[u8]) -> Result<ResponseHead<'_>, ProtocolError> {
     let reason = reason.filter(|phrase| !phrase.is_empty() && is_field_text(phrase));
     let count = reader.u16().map_err(|error| ProtocolError::item("number of headers", error))?;
 
-    let mut head = ResponseHead { status, reason, headers: SmallVec::new(), content_length: None };
-    let mut nominating = SmallVec::<[&[u8]; 2]>::new();
+    let headers = Headers { block: reader.left(), nominated: Vec::new() };
+    let mut head = ResponseHead { status, reason, headers, content_length: None };
     for index in 1..=count {
-        let name = header_name(&mut reader)
+        let (name, kind) = header_name(&mut reader)
             .map_err(|error| ProtocolError::item(format_args!("name of header {index} of {count}"), error))?;
         let value = header_value(&mut reader)
             .map_err(|error| ProtocolError::item(format_args!("value of header '{}'", excerpt(name)), error))?;
-        match kind_of(name) {
-            HeaderKind::EndToEnd => head.headers.push((name, value)),
+        match kind {
             HeaderKind::ContentLength => head.content_length = Some(content_length(value, head.content_length)?),
-            HeaderKind::Connection => nominating.push(value),
-            HeaderKind::HopByHop => {}
+            HeaderKind::Connection => nominate(&mut head.headers.nominated, value),
+            HeaderKind::EndToEnd | HeaderKind::HopByHop => {}
         }
     }
     if !reader.left().is_empty() {
         return Err(ProtocolError::new(format!("{} surplus bytes after {count} headers", reader.left().len())));
-    }
-    for value in nominating {
-        drop_nominated(&mut head.headers, value);
     }
     if matches!(status, 204 | 205) {
         head.content_length = None;
@@ -198,18 +270,21 @@ impl fmt::Display for HeaderError {
     }
 }
 
-fn header_name<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], HeaderError> {
+#[inline]
+fn header_name<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], HeaderKind), HeaderError> {
     let field = reader.u16().map_err(HeaderError::Read)?;
     if codes::is_coded_name(field) {
-        return codes::response_header_name(field).ok_or(HeaderError::UnknownCode(field));
+        let name = codes::response_header_name(field).ok_or(HeaderError::UnknownCode(field))?;
+        return Ok((name.to_bytes(), kind_of_coded(field)));
     }
     if field == 0xFFFF {
         return Err(HeaderError::Null);
     }
     let name = reader.text(field).map_err(HeaderError::Read)?;
-    if is_token(name) { Ok(name) } else { Err(HeaderError::NotAToken) }
+    if is_token(name) { Ok((name, kind_of(name))) } else { Err(HeaderError::NotAToken) }
 }
 
+#[inline]
 fn header_value<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], HeaderError> {
     let value = reader.terminated().map_err(HeaderError::Read)?.ok_or(HeaderError::Null)?;
     if is_field_text(value) { Ok(value) } else { Err(HeaderError::ControlCharacter) }
@@ -223,25 +298,32 @@ enum HeaderKind {
     HopByHop,
 }
 
+/// Of the headers with a code, all but one go to the client as they are.
+#[inline]
+fn kind_of_coded(code: u16) -> HeaderKind {
+    if code == codes::RESPONSE_CONTENT_LENGTH { HeaderKind::ContentLength } else { HeaderKind::EndToEnd }
+}
+
+#[inline]
 fn kind_of(name: &[u8]) -> HeaderKind {
-    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    let is = |known: &Name| known.is(name);
     match name.len() {
-        2 if is(b"TE") => HeaderKind::HopByHop,
-        7 if is(b"Trailer") || is(b"Upgrade") => HeaderKind::HopByHop,
-        10 if is(b"Connection") => HeaderKind::Connection,
-        10 if is(b"Keep-Alive") => HeaderKind::HopByHop,
-        14 if is(b"Content-Length") => HeaderKind::ContentLength,
-        16 if is(b"Proxy-Connection") => HeaderKind::HopByHop,
-        17 if is(b"Transfer-Encoding") => HeaderKind::HopByHop,
+        2 if is(&names::TE) => HeaderKind::HopByHop,
+        7 if is(&names::TRAILER) || is(&names::UPGRADE) => HeaderKind::HopByHop,
+        10 if is(&names::CONNECTION) => HeaderKind::Connection,
+        10 if is(&names::KEEP_ALIVE) => HeaderKind::HopByHop,
+        14 if is(&names::CONTENT_LENGTH) => HeaderKind::ContentLength,
+        16 if is(&names::PROXY_CONNECTION) => HeaderKind::HopByHop,
+        17 if is(&names::TRANSFER_ENCODING) => HeaderKind::HopByHop,
         _ => HeaderKind::EndToEnd,
     }
 }
 
-/// Removes the headers that a Connection header names. Content-Length is not among `headers`, so nobody can remove it.
-fn drop_nominated(headers: &mut Headers<'_>, connection: &[u8]) {
-    for nominated in connection.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
-        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(nominated));
-    }
+/// Notes the headers that a Connection header names. Content-Length stays whatever anybody names.
+#[cold]
+fn nominate(nominated: &mut Vec<Box<[u8]>>, connection: &[u8]) {
+    let names = connection.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    nominated.extend(names.filter(|name| !name.is_empty()).map(Box::from));
 }
 
 /// The number in a Content-Length header, which must agree with the one `before` it (RFC 9110 section 8.6: several
@@ -277,9 +359,31 @@ fn is_token(name: &[u8]) -> bool {
 
 /// RFC 9110 section 5.5 without its obsolete line folding: no control character but HTAB; in particular no CR, LF or
 /// NUL.
+#[inline]
 fn is_field_text(text: &[u8]) -> bool {
-    // No early exit, so that the compiler makes vector instructions of it.
-    !text.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7F))
+    // Nearly all texts are plain, which whole words tell; the others are looked at byte by byte.
+    has_plain_words(text) || !text.iter().any(|byte| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7F)
+}
+
+/// Whether it can be said by the word that no byte is a control character.
+#[inline]
+fn has_plain_words(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The high bit of some byte, if any byte of the word is below 0x20 or is 0x7F.
+    let odd = |word: [u8; 8]| {
+        let word = u64::from_ne_bytes(word);
+        let delete = word ^ (ONES * 0x7F);
+        ((word.wrapping_sub(ONES * 0x20) & !word) | (delete.wrapping_sub(ONES) & !delete)) & (ONES * 0x80)
+    };
+    // The last word overlaps the one before it.
+    if let Some(end) = text.last_chunk::<8>() {
+        let (words, _) = text.as_chunks::<8>();
+        return words.iter().fold(odd(*end), |all, word| all | odd(*word)) == 0;
+    }
+    match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some([a, b, c, d]), Some([e, f, g, h])) => odd([*a, *b, *c, *d, *e, *f, *g, *h]) == 0,
+        _ => false,
+    }
 }
 
 /// Whether a byte may be in a token.
@@ -310,15 +414,23 @@ pub fn encode_send_headers(
 ) -> Result<(), EncodeError> {
     let count = u16::try_from(headers.len())
         .map_err(|_| EncodeError::TooLarge { item: "headers".to_owned(), length: headers.len() })?;
-    let mut packet = Writer::begin(out, MAGIC_FROM_CONTAINER, MAX_PACKET_SIZE);
-    packet.bytes("packet type", &[packet_type::SEND_HEADERS])?;
-    packet.bytes("status", &status.to_be_bytes())?;
-    packet.string("reason", reason)?;
-    packet.bytes("number of headers", &count.to_be_bytes())?;
-    for (name, value) in headers {
-        packet.header(codes::response_header_code(name), name, value)?;
-    }
-    packet.finish()
+    append(out, |packet| {
+        packet.bytes("packet type", [packet_type::SEND_HEADERS])?;
+        packet.bytes("status", status.to_be_bytes())?;
+        packet.string("reason", reason)?;
+        packet.bytes("number of headers", count.to_be_bytes())?;
+        headers.iter().try_for_each(|(name, value)| packet.header(codes::response_header_code(name), name, value))
+    })
+}
+
+/// One packet behind what is in `out`.
+fn append(out: &mut Vec<u8>, fill: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
+    let start = out.len();
+    out.resize(start.saturating_add(MAX_PACKET_SIZE), 0);
+    let mut packet = Writer::begin(out.get_mut(start..).unwrap_or_default(), MAGIC_FROM_CONTAINER, MAX_PACKET_SIZE);
+    let written = fill(&mut packet).and_then(|()| packet.finish());
+    out.truncate(start.saturating_add(*written.as_ref().unwrap_or(&0)));
+    written.map(|_| ())
 }
 
 /// The container's side: appends a SendBodyChunk packet with Tomcat's NUL; without data it is a flush.
@@ -326,10 +438,10 @@ pub fn encode_send_headers(
 /// # Errors
 /// [`EncodeError`] when it does not fit into the largest packet.
 pub fn encode_body_chunk(out: &mut Vec<u8>, data: &[u8]) -> Result<(), EncodeError> {
-    let mut packet = Writer::begin(out, MAGIC_FROM_CONTAINER, MAX_PACKET_SIZE);
-    packet.bytes("packet type", &[packet_type::SEND_BODY_CHUNK])?;
-    packet.string("body chunk", Some(data))?;
-    packet.finish()
+    append(out, |packet| {
+        packet.bytes("packet type", [packet_type::SEND_BODY_CHUNK])?;
+        packet.string("body chunk", Some(data))
+    })
 }
 
 /// The container's side: an EndResponse packet.
@@ -351,7 +463,7 @@ pub fn fuzz_response(data: &[u8]) {
             assert!((200..=999).contains(&head.status));
             assert!(head.reason.is_none_or(|reason| !reason.is_empty() && is_field_text(reason)));
             assert!(head.content_length.is_none_or(|length| i64::try_from(length).is_ok()));
-            for (name, value) in &head.headers {
+            for (name, value) in head.headers.iter() {
                 assert!(is_token(name) && is_field_text(value) && matches!(kind_of(name), HeaderKind::EndToEnd));
             }
         }
@@ -479,8 +591,8 @@ mod tests {
     #[test]
     fn passes_tabs_and_high_bytes_in_values_on() {
         let payload = head_of(200, &[(b"X-A", b"\tgr\xC3\xBC\xDFe\x80\xFF "), (b"X-Empty", b"")]);
-        assert_eq!(head(&payload).headers[0].1, b"\tgr\xC3\xBC\xDFe\x80\xFF ");
-        assert_eq!(head(&payload).headers[1].1, b"");
+        let values: Vec<_> = head(&payload).headers.iter().map(|(_, value)| value.to_vec()).collect();
+        assert_eq!(values, [&b"\tgr\xC3\xBC\xDFe\x80\xFF "[..], b""]);
     }
 
     #[test]
@@ -548,7 +660,7 @@ mod tests {
             let value = if code == 0x03 { b'7' } else { b'v' };
             let payload = raw_header(&[0xA0, code, 0x00, 0x01, value, 0x00]);
             let head = head(&payload);
-            assert_eq!(head.headers.len(), usize::from(code != 0x03));
+            assert_eq!(head.headers.iter().count(), usize::from(code != 0x03));
             assert_eq!(head.content_length, (code == 0x03).then_some(7));
         }
         assert_eq!(names(&head(&raw_header(b"\xA0\x07\x00\x01v\x00"))), ["Set-Cookie"]);
@@ -577,7 +689,7 @@ mod tests {
         let owned: Vec<(String, String)> = (0..100).map(|n| (format!("X-{n}"), "v".repeat(60))).collect();
         let headers: Vec<_> = owned.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         let payload = head_of(200, &headers);
-        assert_eq!(head(&payload).headers.as_slice(), headers);
+        assert_eq!(head(&payload).headers.iter().collect::<Vec<_>>(), headers);
     }
 
     #[test]
@@ -587,9 +699,10 @@ mod tests {
     }
 
     #[test]
-    fn stays_on_the_stack_for_ordinary_responses() {
-        let payload = head_of(200, &[(b"X-A".as_slice(), b"v".as_slice()); INLINE_HEADERS]);
-        assert!(!head(&payload).headers.spilled());
+    fn allocates_nothing_for_ordinary_responses() {
+        let payload = head_of(200, &[(b"X-A".as_slice(), b"v".as_slice()); 100]);
+        let head = head(&payload);
+        assert_eq!((head.headers.nominated.capacity(), head.headers.iter().count()), (0, 100));
     }
 
     #[test]
@@ -678,6 +791,20 @@ mod tests {
         let kept = ["Te-X", "Upgrades", "Connections", "Keep-Alives", "Trailers", "Proxy-Authenticate", "DNT"];
         let headers: Vec<_> = kept.iter().map(|name| (name.as_bytes(), &b"v"[..])).collect();
         assert_eq!(names(&head(&head_of(200, &headers))), kept);
+    }
+
+    #[test]
+    fn finds_a_control_character_at_every_place_of_texts_of_every_length() {
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'v'; length];
+                    text[at] = byte;
+                    assert_eq!(is_field_text(&text), byte == b'\t' || (byte >= 0x20 && byte != 0x7F), "{at} {byte}");
+                }
+            }
+            assert!(is_field_text(&vec![b'v'; length]));
+        }
     }
 
     // reference: ajp-side.md section 11.4

@@ -36,6 +36,25 @@ impl Pool {
         unsafe { std::slice::from_raw_parts(copy.cast::<u8>(), bytes.len()) }
     }
 
+    /// As [`Self::bytes`], with the NUL behind them.
+    pub(super) fn bytes_with_nul<'p>(self, bytes: &[u8]) -> &'p [u8] {
+        let copy = self.text(bytes);
+        // SAFETY: `text` made these bytes and a NUL, which nobody changes while the pool lives.
+        unsafe { std::slice::from_raw_parts(copy.cast::<u8>(), bytes.len().saturating_add(1)) }
+    }
+
+    /// Copies `block` into the pool: texts one behind the other, each ended by NUL, which begin at `starts`.
+    pub(super) fn texts<const N: usize>(self, block: &[u8], starts: [usize; N]) -> [PoolText; N] {
+        let copy = self.bytes(block);
+        // Nothing begins beyond the block; if it did, its text would be empty.
+        starts.map(|start| PoolText(copy.get(start..).map_or(c"".as_ptr(), |text| text.as_ptr().cast::<c_char>())))
+    }
+
+    /// A copy of `bytes` in the pool.
+    pub(super) fn owned_text(self, bytes: &[u8]) -> PoolText {
+        PoolText(self.text(bytes))
+    }
+
     /// Uninitialised memory for a plain value.
     fn raw(self, size: usize) -> *mut c_void {
         // SAFETY: the pool is live (rule 1).
@@ -80,6 +99,17 @@ impl Pool {
     }
 }
 
+/// A NUL-terminated text that lives in a pool.
+#[derive(Clone, Copy)]
+pub(super) struct PoolText(*const c_char);
+
+impl PoolText {
+    /// A text that outlives every pool.
+    pub(super) fn constant(text: &'static CStr) -> Self {
+        Self(text.as_ptr())
+    }
+}
+
 /// Cleanup of [`Pool::own`].
 unsafe extern "C" fn drop_box<T>(data: *mut c_void) -> ffi::apr_status_t {
     super::guard::guard("cleanup", ServerRef::none(), 0, || {
@@ -112,6 +142,24 @@ impl Table {
         unsafe { text(value) }
     }
 
+    /// [`Self::get`] for a name that we set ourselves as a rule: our own pointer is found without comparing texts.
+    ///
+    /// The first entry with our pointer is the first of that name: a set replaces the first and removes the others, and keeps the pointer
+    /// of the name; what is added comes behind.
+    pub(super) fn get_own<'t>(self, name: &'static CStr) -> Option<&'t CStr> {
+        let own = self.raw_entries().iter().find(|entry| std::ptr::eq(entry.key, name.as_ptr()));
+        match own {
+            // SAFETY: a value of a table is null or NUL-terminated and lives in the table's pool (rule 4).
+            Some(entry) => unsafe { text(entry.val) },
+            None => self.get(name),
+        }
+    }
+
+    /// Whether it has no entry.
+    pub(super) fn is_empty(self) -> bool {
+        self.raw_entries().is_empty()
+    }
+
     /// Sets `name` to a static text.
     pub(super) fn set_static(self, name: &'static CStr, value: &'static CStr) {
         // SAFETY: live table (rule 1); both texts outlive every pool.
@@ -123,6 +171,31 @@ impl Table {
         let value = pool.text(value);
         // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
         unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value) };
+    }
+
+    /// Sets `name` to a text of the table's pool.
+    pub(super) fn set_text(self, name: &'static CStr, value: PoolText) {
+        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
+        unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value.0) };
+    }
+
+    /// Adds an entry, keeping others of that name, with a text of the table's pool.
+    pub(super) fn add_text(self, name: &'static CStr, value: PoolText) {
+        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
+        unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value.0) };
+    }
+
+    /// Adds an entry, keeping others of that name; the value is copied into `pool`, the pool of the table.
+    pub(super) fn add_own(self, pool: Pool, name: &'static CStr, value: &[u8]) {
+        let value = pool.text(value);
+        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
+        unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value) };
+    }
+
+    /// The same with a static text.
+    pub(super) fn add_static(self, name: &'static CStr, value: &'static CStr) {
+        // SAFETY: live table (rule 1); both texts outlive every pool.
+        unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value.as_ptr()) };
     }
 
     /// Adds an entry, keeping others of that name; both texts are copied into `pool`, the pool of the table.
@@ -140,24 +213,28 @@ impl Table {
 
     /// All entries in order. The caller keeps them no longer than the table's pool and does not change the table meanwhile.
     pub(super) fn entries<'t>(self) -> impl Iterator<Item = (&'t CStr, &'t CStr)> {
-        // SAFETY: live table (rule 1).
-        let array = unsafe { ffi::apr_table_elts(self.as_ptr()) };
-        // SAFETY: a live table has an element array.
-        let array = unsafe { array.read() };
-        let count = usize::try_from(array.nelts).unwrap_or(0);
-        let entries: &'t [ffi::apr_table_entry_t] = if count == 0 {
-            &[]
-        } else {
-            // SAFETY: APR keeps `nelts` initialised entries at `elts`; nobody changes the table meanwhile (this function's contract).
-            unsafe { std::slice::from_raw_parts(array.elts.cast::<ffi::apr_table_entry_t>(), count) }
-        };
-        entries.iter().filter_map(|entry| {
+        self.raw_entries().iter().filter_map(|entry| {
             // SAFETY: keys of a table are NUL-terminated (rule 4).
             let key = unsafe { text(entry.key) }?;
             // SAFETY: values of a table are NUL-terminated (rule 4).
             let value = unsafe { text(entry.val) }?;
             Some((key, value))
         })
+    }
+
+    /// As [`Self::entries`], and with its conditions.
+    #[inline]
+    fn raw_entries<'t>(self) -> &'t [ffi::apr_table_entry_t] {
+        // SAFETY: live table (rule 1).
+        let array = unsafe { ffi::apr_table_elts(self.as_ptr()) };
+        // SAFETY: a live table has an element array.
+        let array = unsafe { array.read() };
+        let count = usize::try_from(array.nelts).unwrap_or(0);
+        if count == 0 {
+            return &[];
+        }
+        // SAFETY: APR keeps `nelts` initialised entries at `elts`; nobody changes the table meanwhile (`entries`' contract).
+        unsafe { std::slice::from_raw_parts(array.elts.cast::<ffi::apr_table_entry_t>(), count) }
     }
 }
 

@@ -6,10 +6,16 @@
 
 use std::ffi::{CStr, c_char};
 
+use smallvec::SmallVec;
+
+use super::apr::Pool;
 use super::ffi;
 use super::request::Request;
-use crate::ajp::response::ResponseHead;
-use crate::worker::{ClientError, Downstream};
+use super::upload::Upload;
+use crate::ajp::codes::names;
+use crate::ajp::response::{Field, ResponseHead};
+use crate::status::Page;
+use crate::worker::{ClientError, Downstream, Parts};
 
 /// Status by which httpd's filters know that a backend broke.
 const BAD_GATEWAY: i32 = 502;
@@ -18,11 +24,14 @@ const BAD_GATEWAY: i32 = 502;
 pub(super) struct Client<'r> {
     request: Request<'r>,
     brigade: *mut ffi::apr_bucket_brigade,
-    /// `ap_should_client_block` has been asked: a waiting client has got its 100 Continue.
-    reading: bool,
+    /// A body was declared, and nothing of it has come yet.
+    owed: bool,
+    upload: Upload<'r>,
     started: bool,
     committed: bool,
     ended: bool,
+    /// A filter answered the client in our place, with an error page of httpd's.
+    replaced: bool,
     /// Set-Cookie of the balancer.
     set_cookie: Option<Vec<u8>>,
     /// Bytes of response body that were given to httpd.
@@ -34,13 +43,37 @@ impl<'r> Client<'r> {
         Self {
             request,
             brigade: std::ptr::null_mut(),
-            reading: false,
+            owed: false,
+            upload: Upload::new(request),
             started: false,
             committed: false,
             ended: false,
+            replaced: false,
             set_cookie: None,
             body_bytes: 0,
         }
+    }
+
+    /// The client declared a body. One that ends before its first byte, as a filter of httpd may leave it, is then a failure of the client
+    /// as in C mod_jk: the container would take nothing for the whole. What a filter makes shorter (inflates, say) is passed on as it is.
+    pub(super) fn expect_body(&mut self) {
+        self.owed = true;
+    }
+
+    /// Starts a response of our own.
+    pub(super) fn start_page(&mut self, page: &Page) {
+        let (request, pool) = (self.request, self.request.pool());
+        self.started = true;
+        request.set_status(page.status, self.status_line(page.status, b""));
+        for (name, value) in &page.headers {
+            if *name == "Content-Type" {
+                request.set_content_type(pool, pool.bytes_with_nul(value.as_bytes()));
+            } else {
+                request.headers_out().add(pool, name.as_bytes(), value.as_bytes());
+            }
+        }
+        // SAFETY: live request (rule 1).
+        unsafe { ffi::ap_set_content_length(request.as_ptr(), i64::try_from(page.body.len()).unwrap_or(i64::MAX)) };
     }
 
     /// Forgets a started response that has not been passed on, so that an error page can take its place.
@@ -57,6 +90,11 @@ impl<'r> Client<'r> {
         self.request.set_status(200, std::ptr::null());
         self.request.reset_content();
         self.started = false;
+    }
+
+    /// Whether a filter answered in our place (a range that the response cannot satisfy, say): the client has its whole answer.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced
     }
 
     /// Ends a response that is already on its way as broken: the HTTP filters send no final chunk, HTTP/2 resets the stream,
@@ -101,6 +139,7 @@ impl<'r> Client<'r> {
         let status = unsafe { ffi::ap_pass_brigade(self.request.output_filters(), brigade) };
         // SAFETY: the brigade stays usable after it was passed; emptying it drops what a filter left in it.
         unsafe { ffi::apr_brigade_cleanup(brigade.cast()) };
+        self.replaced |= status == ffi::AP_FILTER_ERROR;
         if status == 0 && !self.request.client_is_gone() { Ok(()) } else { Err(ClientError) }
     }
 
@@ -119,17 +158,34 @@ impl<'r> Client<'r> {
         } else {
             reason
         };
-        self.request.pool().text(&[&number, &b" "[..], reason].concat())
+        let mut line: SmallVec<[u8; 64]> = SmallVec::from_slice(&number);
+        line.push(b' ');
+        line.extend_from_slice(reason);
+        self.request.pool().text(&line)
     }
 
-    fn set_header(&self, name: &[u8], value: &[u8]) {
+    /// Gives the headers to httpd where they lie in one copy of the packet's block.
+    fn set_headers(&self, head: &ResponseHead<'_>) {
         let request = self.request;
         let pool = request.pool();
-        match known(name) {
-            Known::ContentType => request.set_content_type(pool.text(value)),
-            Known::Location => request.headers_out().set(pool, c"Location", value),
-            Known::LastModified => request.set_last_modified(pool.text(value)),
-            Known::Other => request.headers_out().add(pool, name, value),
+        let headers_out = request.headers_out();
+        for Field { name, value, is_content_length } in head.headers.fields_in(pool.bytes(head.headers.block())) {
+            // Each text ends with the NUL that the parser saw.
+            let (name_text, value_text) = (name.as_ptr().cast::<c_char>(), value.as_ptr().cast::<c_char>());
+            if is_content_length {
+                if let Some(length) = head.content_length {
+                    request.set_content_length(length, value);
+                }
+                continue;
+            }
+            match known(name.split_last().map_or(name, |(_, name)| name)) {
+                Known::ContentType => request.set_content_type(pool, value),
+                // SAFETY: live table (rule 1); name and value are NUL-terminated and constant or in the table's pool.
+                Known::Location => unsafe { ffi::apr_table_setn(headers_out.as_ptr(), name_text, value_text) },
+                Known::LastModified => request.set_last_modified(value_text),
+                // SAFETY: as above.
+                Known::Other => unsafe { ffi::apr_table_addn(headers_out.as_ptr(), name_text, value_text) },
+            }
         }
     }
 }
@@ -142,29 +198,33 @@ enum Known {
 }
 
 /// Headers that httpd wants to know about, or of which only the last one counts.
+#[inline]
 fn known(name: &[u8]) -> Known {
     match name.len() {
-        8 if name.eq_ignore_ascii_case(b"Location") => Known::Location,
-        12 if name.eq_ignore_ascii_case(b"Content-Type") => Known::ContentType,
-        13 if name.eq_ignore_ascii_case(b"Last-Modified") => Known::LastModified,
+        8 if names::LOCATION.is(name) => Known::Location,
+        12 if names::CONTENT_TYPE.is(name) => Known::ContentType,
+        13 if names::LAST_MODIFIED.is(name) => Known::LastModified,
         _ => Known::Other,
     }
 }
 
 impl Downstream for Client<'_> {
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ClientError> {
-        if !self.reading {
-            self.reading = true;
-            // SAFETY: live request (rule 1).
-            if unsafe { ffi::ap_should_client_block(self.request.as_ptr()) } == 0 {
-                return Ok(0);
+        match self.upload.read(buffer)? {
+            0 if self.owed && !buffer.is_empty() => Err(ClientError),
+            read => {
+                self.owed &= read == 0;
+                Ok(read)
             }
         }
-        // SAFETY: live request (rule 1) and a writable buffer of the length given.
-        let read = unsafe {
-            ffi::ap_get_client_block(self.request.as_ptr(), buffer.as_mut_ptr().cast::<c_char>(), buffer.len())
-        };
-        usize::try_from(read).map_err(|_| ClientError)
+    }
+
+    fn held_body(&self) -> usize {
+        self.upload.held()
+    }
+
+    fn lend_body<'p>(&'p mut self, length: usize, parts: &mut Parts<'p>) {
+        self.upload.lend(length, parts);
     }
 
     fn start(&mut self, head: &ResponseHead<'_>) {
@@ -172,15 +232,9 @@ impl Downstream for Client<'_> {
         self.started = true;
         let line = self.status_line(head.status, head.reason.unwrap_or_default());
         request.set_status(head.status, line);
-        for (name, value) in &head.headers {
-            self.set_header(name, value);
-        }
+        self.set_headers(head);
         if let Some(cookie) = &self.set_cookie {
             request.headers_out().add(request.pool(), b"Set-Cookie", cookie);
-        }
-        if let Some(length) = head.content_length {
-            // SAFETY: live request (rule 1).
-            unsafe { ffi::ap_set_content_length(request.as_ptr(), i64::try_from(length).unwrap_or(i64::MAX)) };
         }
     }
 
@@ -237,15 +291,39 @@ fn itoa3(status: u16) -> [u8; 3] {
 }
 
 impl Request<'_> {
-    /// Content-Type in lower case up to its parameters, as a text of the request's pool.
-    pub(super) fn set_content_type(self, value: *mut c_char) {
-        // SAFETY: a writable NUL-terminated text in the request's pool.
-        unsafe { ffi::ap_content_type_tolower(value) };
-        // SAFETY: live request (rule 1).
-        unsafe { ffi::ap_set_content_type(self.as_ptr(), value) };
+    /// Content-Type in lower case up to its parameters. `value` ends with NUL and lives in `pool`, the request's.
+    pub(super) fn set_content_type(self, pool: Pool, value: &[u8]) {
+        let mut text = value.as_ptr().cast::<c_char>();
+        if value.iter().take_while(|byte| **byte != b';').any(u8::is_ascii_uppercase) {
+            let copy = pool.text(value);
+            // SAFETY: a writable NUL-terminated text in the request's pool.
+            unsafe { ffi::ap_content_type_tolower(copy) };
+            text = copy;
+        }
+        // SAFETY: live request (rule 1); the text lives in its pool.
+        unsafe { ffi::ap_set_content_type(self.as_ptr(), text) };
     }
 
-    fn set_last_modified(self, value: *mut c_char) {
+    /// As `ap_set_content_length`, but with the container's own digits when they are as httpd would write them. `text` ends with NUL and
+    /// lives in the request's pool.
+    fn set_content_length(self, length: u64, text: &[u8]) {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        if !text.first().is_some_and(|digit| matches!(digit, b'1'..=b'9'))
+            || !text.split_last().is_some_and(|(_, digits)| digits.iter().all(u8::is_ascii_digit))
+        {
+            // SAFETY: live request (rule 1).
+            unsafe { ffi::ap_set_content_length(self.as_ptr(), length) };
+            return;
+        }
+        let raw = self.as_ptr();
+        // SAFETY: live request (rule 1).
+        unsafe { (*raw).clength = length };
+        let headers = self.headers_out().as_ptr();
+        // SAFETY: live table (rule 1); the name is static and the value lives in the table's pool.
+        unsafe { ffi::apr_table_setn(headers, c"Content-Length".as_ptr(), text.as_ptr().cast::<c_char>()) };
+    }
+
+    fn set_last_modified(self, value: *const c_char) {
         // SAFETY: a NUL-terminated text.
         let time = unsafe { ffi::apr_date_parse_http(value) };
         // SAFETY: live request (rule 1).
@@ -265,8 +343,8 @@ impl Request<'_> {
         unsafe { (*raw).mtime = 0 };
     }
 
-    /// Looks up a note.
-    pub(super) fn note<'n>(self, name: &CStr) -> Option<&'n [u8]> {
-        self.notes().get(name).map(CStr::to_bytes)
+    /// Looks up a note, one that we set as a rule.
+    pub(super) fn note<'n>(self, name: &'static CStr) -> Option<&'n [u8]> {
+        self.notes().get_own(name).map(CStr::to_bytes)
     }
 }

@@ -521,12 +521,17 @@ impl Command<'_> {
         let Some(pool) = self.pool else { return words };
         let mut rest = args.as_ptr();
         loop {
+            // SAFETY: `rest` points into the NUL-terminated argument line, at its end at the latest.
+            let left = unsafe { CStr::from_ptr(rest) };
+            if left.to_bytes().trim_ascii().is_empty() {
+                return words;
+            }
             // SAFETY: live pool; `rest` points into the NUL-terminated argument line and ap_getword_conf keeps it there.
             let word = unsafe { ffi::ap_getword_conf(pool.as_ptr(), &raw mut rest) };
             // SAFETY: a text in the pool (rule 4).
             match unsafe { text(word) } {
-                Some(word) if !word.is_empty() => words.push(word.to_string_lossy().into_owned()),
-                _ => return words,
+                Some(word) => words.push(word.to_string_lossy().into_owned()),
+                None => return words,
             }
         }
     }

@@ -12,71 +12,57 @@ use super::options::Flags;
 use super::request::Request;
 use super::server_config::Indicator;
 use super::vhost::Vhost;
+use crate::ajp::codes::names;
 use crate::ajp::request::ForwardRequest;
 use crate::worker::BodyKind;
 
 type Pairs<'r> = SmallVec<[(&'r [u8], &'r [u8]); 24]>;
 
-/// The facts of one request, borrowed from httpd for as long as the handler runs.
-pub(super) struct Forward<'r> {
+/// Texts made for one request that are not httpd's own.
+#[derive(Default)]
+pub(super) struct Texts<'r> {
     uri: Cow<'r, [u8]>,
-    headers: Pairs<'r>,
-    attributes: Pairs<'r>,
-    fields: ForwardRequest<'r>,
-    pub(super) body: BodyKind,
+    remote_port: SmallVec<[u8; 5]>,
 }
 
-impl<'r> Forward<'r> {
-    /// Reads everything. `original_uri` is the URI before the map replaced it by its normalised form.
-    pub(super) fn new(request: Request<'r>, vhost: &'r Vhost, original_uri: &'r [u8]) -> Self {
-        let facts = Facts { request, vhost, env: request.env() };
-        if !vhost.env_vars.is_empty() {
-            request.add_common_vars();
-        }
-        let body = facts.body_kind();
-        let mut attributes = Pairs::new();
-        let fields = facts.fields(&mut attributes);
-        facts.env_attributes(&mut attributes);
-        let mut this = Self { uri: facts.uri(original_uri), headers: Pairs::new(), attributes, fields, body };
-        this.collect_headers(request);
-        this
-    }
+/// Lists of one request.
+#[derive(Default)]
+pub(super) struct Lists<'r> {
+    headers: Pairs<'r>,
+    attributes: Pairs<'r>,
+    /// Values of the Cookie headers as httpd has them.
+    cookies: SmallVec<[&'r [u8]; 2]>,
+}
 
-    /// The request as the worker takes it.
-    pub(super) fn request(&self) -> ForwardRequest<'_> {
-        ForwardRequest { uri: &self.uri, headers: &self.headers, attributes: &self.attributes, ..self.fields.clone() }
+/// The facts of one request, borrowed from httpd and from what is put into `texts` and `lists`, for as long as the handler runs.
+/// `original_uri` is the URI before the map replaced it by its normalised form. Last comes what a balancer looks for sessions in.
+pub(super) fn collect<'p, 'l: 'p, 'r: 'l>(
+    request: Request<'r>,
+    vhost: &'r Vhost,
+    original_uri: &'r [u8],
+    texts: &'l mut Texts<'r>,
+    lists: &'p mut Lists<'l>,
+) -> (ForwardRequest<'p>, BodyKind, &'p [&'l [u8]]) {
+    if vhost.wants_cgi_variables {
+        request.add_common_vars();
     }
-
-    /// All headers in order; Content-Length as the body demands (reference: apache-side.md section 5.5).
-    fn collect_headers(&mut self, request: Request<'r>) {
-        let mut has_length = false;
-        for (name, value) in request.headers_in().entries() {
-            let (name, value) = (name.to_bytes(), value.to_bytes());
-            if name.len() == 14 && name.eq_ignore_ascii_case(b"Content-Length") {
-                if matches!(self.body, BodyKind::Chunked) {
-                    continue;
-                }
-                has_length = true;
-            }
-            if name.len() == 6
-                && name.eq_ignore_ascii_case(b"Cookie")
-                && let Some(joined) = rejoin_cookies(value)
-            {
-                self.headers.push((name, request.pool().bytes(&joined)));
-                continue;
-            }
-            self.headers.push((name, value));
-        }
-        if !has_length && matches!(self.body, BodyKind::None) {
-            self.headers.push((b"content-length", b"0"));
-        }
-    }
+    let facts = Facts { request, vhost, env: request.env() };
+    let (remote_ip, remote_port) = facts.remote();
+    texts.uri = facts.uri(original_uri);
+    texts.remote_port = decimal(remote_port);
+    let texts = &*texts;
+    let body = facts.body_kind();
+    let mut fields: ForwardRequest<'l> = facts.fields(remote_ip);
+    facts.attributes(&mut fields, &texts.remote_port, &mut lists.attributes);
+    facts.headers(body, lists);
+    let fields = ForwardRequest { uri: &texts.uri, headers: &lists.headers, attributes: &lists.attributes, ..fields };
+    (fields, body, &lists.cookies)
 }
 
 struct Facts<'r> {
     request: Request<'r>,
     vhost: &'r Vhost,
-    env: super::apr::Table,
+    env: super::request::Env,
 }
 
 impl<'r> Facts<'r> {
@@ -116,11 +102,41 @@ impl<'r> Facts<'r> {
         }
     }
 
-    /// Scalar fields, and the attributes that every request has.
-    fn fields(&self, attributes: &mut Pairs<'r>) -> ForwardRequest<'r> {
+    /// All headers in order; Content-Length as the body demands (reference: apache-side.md section 5.5).
+    fn headers<'p>(&self, body: BodyKind, Lists { headers, cookies, .. }: &mut Lists<'p>)
+    where
+        'r: 'p,
+    {
         let request = self.request;
-        let (remote_ip, remote_port) = self.remote();
-        let mut fields = ForwardRequest {
+        let mut has_length = false;
+        for (name, value) in request.headers_in().entries() {
+            let (name, value) = (name.to_bytes(), value.to_bytes());
+            if names::CONTENT_LENGTH.is(name) {
+                if matches!(body, BodyKind::Chunked) {
+                    continue;
+                }
+                has_length = true;
+            }
+            if names::COOKIE.is(name) {
+                cookies.push(value);
+                let joined = rejoin_cookies(value).map(|joined| request.pool().bytes(&joined));
+                headers.push((name, joined.unwrap_or(value)));
+                continue;
+            }
+            headers.push((name, value));
+        }
+        if !has_length && matches!(body, BodyKind::None) {
+            headers.push((b"content-length", b"0"));
+        }
+    }
+
+    /// Scalar fields.
+    fn fields<'p>(&self, remote_ip: &'r [u8]) -> ForwardRequest<'p>
+    where
+        'r: 'p,
+    {
+        let request = self.request;
+        ForwardRequest {
             method: request.method(),
             protocol: request.protocol(),
             remote_addr: self.overridden(Indicator::RemoteAddr, Some(remote_ip)),
@@ -134,21 +150,28 @@ impl<'r> Facts<'r> {
             auth_type: self.overridden(Indicator::AuthType, request.auth_type()),
             query_string: request.args(),
             ..ForwardRequest::default()
-        };
-        if self.vhost.extract_ssl && self.env(Indicator::Https).is_some_and(|text| text.eq_ignore_ascii_case(b"on")) {
-            self.tls(&mut fields, attributes);
         }
-        let port = match self.env(Indicator::RemotePort) {
-            Some(text) => text,
-            None => request.pool().bytes(decimal(remote_port).as_slice()),
-        };
-        attributes.push((b"AJP_REMOTE_PORT", port));
-        attributes.push((b"AJP_LOCAL_ADDR", self.env(Indicator::LocalAddr).unwrap_or_else(|| request.local_ip())));
-        fields
+    }
+
+    /// The attributes that every request has, those of TLS, and JkEnvVar entries.
+    fn attributes<'p>(&self, fields: &mut ForwardRequest<'p>, remote_port: &'p [u8], attributes: &mut Pairs<'p>)
+    where
+        'r: 'p,
+    {
+        if self.vhost.extract_ssl && self.env(Indicator::Https).is_some_and(|text| text.eq_ignore_ascii_case(b"on")) {
+            self.tls(fields, attributes);
+        }
+        attributes.push((b"AJP_REMOTE_PORT", self.env(Indicator::RemotePort).unwrap_or(remote_port)));
+        let local = self.env(Indicator::LocalAddr).unwrap_or_else(|| self.request.local_ip());
+        attributes.push((b"AJP_LOCAL_ADDR", local));
+        self.env_attributes(attributes);
     }
 
     /// What mod_ssl exported (reference: apache-side.md section 5.4).
-    fn tls(&self, fields: &mut ForwardRequest<'r>, attributes: &mut Pairs<'r>) {
+    fn tls<'p>(&self, fields: &mut ForwardRequest<'p>, attributes: &mut Pairs<'p>)
+    where
+        'r: 'p,
+    {
         fields.is_ssl = true;
         fields.ssl_cert = self.certificates();
         fields.ssl_cipher = self.env(Indicator::Cipher);
@@ -179,7 +202,10 @@ impl<'r> Facts<'r> {
     }
 
     /// JkEnvVar entries in order: the value when set, else the default, else nothing.
-    fn env_attributes(&self, attributes: &mut Pairs<'r>) {
+    fn env_attributes<'p>(&self, attributes: &mut Pairs<'p>)
+    where
+        'r: 'p,
+    {
         for var in &self.vhost.env_vars {
             let value = self.env.get(&var.name).map(CStr::to_bytes).or(var.default.as_deref());
             if let Some(value) = value {
@@ -318,15 +344,7 @@ fn low_16_bits(number: i64) -> u16 {
 
 /// A port in decimal.
 fn decimal(number: u16) -> SmallVec<[u8; 5]> {
-    let mut digits: SmallVec<[u8; 5]> = SmallVec::new();
-    let mut rest = number;
-    loop {
-        digits.insert(0, b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0)));
-        rest /= 10;
-        if rest == 0 {
-            return digits;
-        }
-    }
+    SmallVec::from_slice(itoa::Buffer::new().format(number).as_bytes())
 }
 
 #[cfg(test)]

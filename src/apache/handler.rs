@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use super::apr::{Pool, PoolText};
 use super::client::Client;
-use super::forward::{Forward, leading_int};
+use super::ffi;
+use super::forward::{Lists, Texts, collect, leading_int};
 use super::hooks::{DECLINED, OK, SERVER_ERROR};
 use super::mapping::{Mapping, NO_JK, NOTE_WORKER, State};
 use super::options::Flags;
@@ -17,12 +19,13 @@ use super::request::{DIRECTORY_HANDLER, HANDLER, Request};
 use super::server_config::Indicator;
 use super::vhost::Vhost;
 use crate::balancer::session::is_switched_on;
+use crate::balancer::{Activation, State as MemberState};
 use crate::log::{Level, Shown, log_at};
 use crate::request_log::Fields;
 use crate::runtime::Worker;
 use crate::uri_map::{RuleOptions, parse_options, split_worker};
-use crate::worker::lb::{ActivationOf, Balance, MemberReport};
-use crate::worker::{self, Failure, Log, Served};
+use crate::worker::lb::{Balance, MemberReport};
+use crate::worker::{self, BodyKind, Failure, Log, Served};
 
 const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
 const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
@@ -49,6 +52,7 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
         Err(status) => return status,
     };
     let mut state = request.jk().unwrap_or(State::FRESH);
+    let is_first_time = !state.handled;
     state.handled = true;
     request.put_jk(state);
     if request.is_proxied() {
@@ -87,10 +91,10 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     vhost.runtime.maintain_without_watchdog(&vhost.logger);
     let started = Instant::now();
     let options = found.own_options.as_ref().or_else(|| state.options());
-    let status = Service { request, vhost, id, name: found.name, options }.run(worker, state.original_uri());
-    let took = started.elapsed();
-    let duration = format_duration(took.as_secs(), took.subsec_micros());
-    request.notes().set(request.pool(), NOTE_DURATION, &duration);
+    request.note_type(worker.type_name(), is_first_time);
+    let service = Service { request, vhost, is_first_time, id, name: found.name, options };
+    let status = service.run(worker, state.original_uri());
+    request.note_duration(started.elapsed(), is_first_time);
     status
 }
 
@@ -104,7 +108,10 @@ struct Found<'r> {
 fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost) -> Result<Option<Found<'r>>, c_int> {
     let mapping = Mapping { request, vhost };
     if let Some(name) = request.note(NOTE_WORKER) {
-        if request.jk().is_none_or(|state| state.options().is_none()) {
+        if !mapping.is_mapped_early() {
+            mapping.normalize_uri()?;
+            // The look at the access rules may have mapped the path by a rule, which does not count here.
+            request.notes().set(request.pool(), NOTE_WORKER, name);
             mapping.recover_options(name);
         }
         return Ok(Some(Found { name, own_options: None }));
@@ -127,6 +134,8 @@ fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost) -> Result<Option<Foun
 struct Service<'r> {
     request: Request<'r>,
     vhost: &'r Vhost,
+    /// The handler has not seen this request before: none of its notes is there.
+    is_first_time: bool,
     id: &'r [u8],
     name: &'r [u8],
     options: Option<&'r RuleOptions>,
@@ -136,14 +145,18 @@ impl Service<'_> {
     fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> c_int {
         let (request, vhost) = (self.request, self.vhost);
         let notes = request.notes();
-        notes.set_static(NOTE_TYPE, worker.type_name());
         let log = Log { logger: &vhost.logger, context: self.id };
-        let forward = Forward::new(request, vhost, original_uri.unwrap_or_else(|| request.uri()));
-        let mut job = worker::Request::new(forward.request(), forward.body);
+        let (mut texts, mut lists) = (Texts::default(), Lists::default());
+        let uri = original_uri.unwrap_or_else(|| request.uri());
+        let (forward, body, cookies) = collect(request, vhost, uri, &mut texts, &mut lists);
+        let mut job = worker::Request::new(forward, body);
         self.set_options(&mut job);
         let forced_route = request.env().get(c"JK_ROUTE").map(CStr::to_bytes).filter(|route| !route.is_empty());
         job.forward.route = forced_route;
         let mut client = Client::new(request);
+        if matches!(body, BodyKind::Length(_)) && !request.is_redirected() {
+            client.expect_body();
+        }
         let result = match worker {
             Worker::Ajp(ajp) => {
                 if let Some(route) = forced_route {
@@ -152,17 +165,12 @@ impl Service<'_> {
                 ajp.service(&mut job, &mut client, &worker::MemberContext::default(), log)
             }
             Worker::Lb(lb) => {
-                let cookies = cookies(request);
-                let balance = self.balance(forced_route, &cookies, original_uri.unwrap_or_else(|| request.uri()));
+                let balance = self.balance(forced_route, cookies, uri);
                 let answer = lb.service(&mut job, &mut client, &balance, log);
                 if let Some(route) = forced_route.or(answer.route()) {
                     notes.set(request.pool(), NOTE_ROUTE, route);
                 }
-                for (names, report) in [(&FIRST, &answer.first), (&LAST, &answer.last)] {
-                    if let Some(report) = report {
-                        note_member(request, names, report);
-                    }
-                }
+                note_members(request, answer.first.as_ref(), answer.last.as_ref(), self.is_first_time);
                 answer.result
             }
             Worker::Status(status) => return super::status::serve(request, vhost, status, log),
@@ -201,21 +209,15 @@ impl Service<'_> {
     fn balance<'b>(&'b self, forced_route: Option<&'b [u8]>, cookies: &'b [&'b [u8]], path: &'b [u8]) -> Balance<'b> {
         let env = self.request.env();
         let switch = |name: &CStr, rule: bool| env.get(name).map_or(rule, |value| is_switched_on(value.to_bytes()));
-        let rule = self.options;
+        let rule = crate::status::balance_of(self.options);
         Balance {
             forced_route: forced_route.unwrap_or_default(),
             path,
             cookies,
-            sticky_ignore: switch(c"JK_STICKY_IGNORE", rule.is_some_and(|rule| rule.sticky_ignore)),
-            stateless: switch(c"JK_STATELESS", rule.is_some_and(|rule| rule.stateless)),
-            session_cookie: rule.and_then(|rule| rule.session_cookie.as_deref()),
-            session_path: rule.and_then(|rule| rule.session_path.as_deref()),
-            set_session_cookie: rule.is_some_and(|rule| rule.set_session_cookie),
-            session_cookie_path: rule.and_then(|rule| rule.session_cookie_path.as_deref()),
+            sticky_ignore: switch(c"JK_STICKY_IGNORE", rule.sticky_ignore),
+            stateless: switch(c"JK_STATELESS", rule.stateless),
             secure: self.request.is_secure(),
-            activation_of: rule
-                .filter(|rule| rule.overrides_activations())
-                .map(|rule| -> ActivationOf<'b> { Box::new(|member| rule.activation_of(member)) }),
+            ..rule
         }
     }
 
@@ -253,6 +255,9 @@ impl Service<'_> {
             return c_int::from(served.status);
         }
         if worker::Downstream::finish(client).is_err() {
+            if client.is_replaced() {
+                return self.replaced();
+            }
             log_at!(
                 self.vhost.logger,
                 Level::Info,
@@ -284,8 +289,23 @@ impl Service<'_> {
         OK
     }
 
+    /// What httpd wants to hear when one of its filters has answered instead (`AP_FILTER_ERROR`).
+    fn replaced(&self) -> c_int {
+        log_at!(
+            self.vhost.logger,
+            Level::Debug,
+            self.id,
+            "a filter of httpd answered in the place of worker={}",
+            Shown(self.name)
+        );
+        ffi::AP_FILTER_ERROR
+    }
+
     fn failed(&self, failure: &Failure, client: &mut Client<'_>) -> c_int {
         let (request, error) = (self.request, &failure.error);
+        if client.is_replaced() {
+            return self.replaced();
+        }
         let status = error.http_status();
         if worker::Downstream::committed(client) || error.aborts_client() {
             if !request.client_is_gone() || error.aborts_client() {
@@ -313,11 +333,6 @@ fn reply_timeout(text: &[u8]) -> Option<Option<u32>> {
         return None;
     }
     Some(u32::try_from(leading_int(digits)).ok())
-}
-
-fn cookies(request: Request<'_>) -> SmallVec<[&[u8]; 2]> {
-    let named = request.headers_in().entries().filter(|(name, _)| name.to_bytes().eq_ignore_ascii_case(b"Cookie"));
-    named.map(|(_, value)| value.to_bytes()).collect()
 }
 
 /// Names of the notes about one member.
@@ -349,24 +364,77 @@ const LAST: MemberNotes = MemberNotes([
     c"JK_LB_LAST_STATE",
 ]);
 
-/// Notes for mod_log_config (reference: lb-shm-status.md section 2.13).
-fn note_member(request: Request<'_>, names: &MemberNotes, report: &MemberReport) {
-    let (notes, pool) = (request.notes(), request.pool());
+/// Notes for mod_log_config (reference: lb-shm-status.md section 2.13). `is_new`: none of them is there yet.
+fn note_members(request: Request<'_>, first: Option<&MemberReport<'_>>, last: Option<&MemberReport<'_>>, is_new: bool) {
+    let Some(texts) = first.map(|report| member_texts(request.pool(), report)) else { return };
+    let same = if first == last { Some(texts) } else { None };
+    let last = same.or_else(|| last.map(|report| member_texts(request.pool(), report)));
+    for (names, texts) in [(&FIRST, Some(texts)), (&LAST, last)] {
+        let Some(texts) = texts else { continue };
+        for (name, text) in names.0.iter().zip(texts) {
+            if is_new {
+                request.notes().add_text(name, text);
+            } else {
+                request.notes().set_text(name, text);
+            }
+        }
+    }
+}
+
+/// Room for a number and the NUL behind it.
+const NUMBER: usize = 21;
+
+/// The texts of the notes about a member; those of the numbers in one piece of the pool.
+fn member_texts(pool: Pool, report: &MemberReport<'_>) -> [PoolText; 10] {
     let numbers =
         [report.value, report.accessed, report.sessions, report.read, report.transferred, report.errors, report.busy];
-    let mut texts: SmallVec<[Vec<u8>; 10]> = SmallVec::new();
-    texts.push(report.name.clone());
-    texts.extend(numbers.iter().map(|number| number.to_string().into_bytes()));
-    texts.push(report.activation.text().as_bytes().to_vec());
-    texts.push(report.state.text().as_bytes().to_vec());
-    for (name, text) in names.0.iter().zip(texts) {
-        notes.set(pool, name, &text);
+    let (mut block, mut starts, mut end) = ([0; 7 * NUMBER], [0; 7], 0_usize);
+    let mut digits = itoa::Buffer::new();
+    for (number, start) in numbers.into_iter().zip(&mut starts) {
+        let text = digits.format(number).as_bytes();
+        *start = end;
+        if let Some(room) = block.get_mut(end..end.saturating_add(text.len())) {
+            room.copy_from_slice(text);
+        }
+        end = end.saturating_add(text.len()).saturating_add(1);
+    }
+    let block = block.get(..end).unwrap_or(&block);
+    let [value, accessed, sessions, read, transferred, errors, busy] = pool.texts(block, starts);
+    let [activation, state] = [activation_text(report.activation), state_text(report.state)].map(PoolText::constant);
+    [pool.owned_text(report.name), value, accessed, sessions, read, transferred, errors, busy, activation, state]
+}
+
+/// [`Activation::text`] as httpd wants it.
+fn activation_text(activation: Activation) -> &'static CStr {
+    match activation {
+        Activation::Active => c"ACT",
+        Activation::Disabled => c"DIS",
+        Activation::Stopped => c"STP",
+    }
+}
+
+/// [`MemberState::text`] as httpd wants it.
+fn state_text(state: MemberState) -> &'static CStr {
+    match state {
+        MemberState::Idle => c"OK/IDLE",
+        MemberState::Ok => c"OK",
+        MemberState::Recover => c"ERR/REC",
+        MemberState::Forced => c"ERR/FRC",
+        MemberState::Busy => c"OK/BUSY",
+        MemberState::Error => c"ERR",
+        MemberState::Probe => c"ERR/PRB",
     }
 }
 
 /// `s.uuuuuu`.
-fn format_duration(seconds: u64, micros: u32) -> Vec<u8> {
-    format!("{seconds}.{micros:06}").into_bytes()
+fn format_duration(took: Duration) -> SmallVec<[u8; 32]> {
+    let mut text = SmallVec::from_slice(itoa::Buffer::new().format(took.as_secs()).as_bytes());
+    // A million more than the fraction has seven digits, whose first takes the place of the point.
+    let mut digits = itoa::Buffer::new();
+    let fraction = digits.format(took.subsec_micros().saturating_add(1_000_000)).as_bytes();
+    text.push(b'.');
+    text.extend_from_slice(fraction.get(1..).unwrap_or_default());
+    text
 }
 
 /// What [`format_duration`] wrote.
@@ -416,6 +484,17 @@ fn planted_panic(request: Request<'_>) {
 }
 
 impl Request<'_> {
+    /// `is_new`: we have not noted it before, and nobody else does, so there is nothing to be searched for and replaced.
+    fn note_type(self, name: &'static CStr, is_new: bool) {
+        if is_new { self.notes().add_static(NOTE_TYPE, name) } else { self.notes().set_static(NOTE_TYPE, name) }
+    }
+
+    /// As [`Self::note_type`].
+    fn note_duration(self, took: Duration, is_new: bool) {
+        let (notes, pool, text) = (self.notes(), self.pool(), format_duration(took));
+        if is_new { notes.add_own(pool, NOTE_DURATION, &text) } else { notes.set(pool, NOTE_DURATION, &text) }
+    }
+
     /// Whether the client speaks TLS, as mod_ssl says in the environment.
     fn is_secure(self) -> bool {
         self.env().get(c"HTTPS").is_some_and(|on| on.to_bytes().eq_ignore_ascii_case(b"on"))
@@ -437,8 +516,19 @@ mod tests {
     }
 
     #[test]
+    fn notes_about_members_use_the_words_of_the_balancer() {
+        for code in 0..=u8::MAX {
+            let (activation, state) = (Activation::from_code(code), MemberState::from_code(code));
+            assert_eq!(activation_text(activation).to_bytes(), activation.text().as_bytes());
+            assert_eq!(state_text(state).to_bytes(), state.text().as_bytes());
+        }
+    }
+
+    #[test]
     fn durations_have_six_decimals() {
-        assert_eq!(format_duration(3, 42), b"3.000042");
+        assert_eq!(format_duration(Duration::from_micros(3_000_042)).as_slice(), b"3.000042");
+        assert_eq!(format_duration(Duration::ZERO).as_slice(), b"0.000000");
+        assert_eq!(format_duration(Duration::from_nanos(12_999_999_999)).as_slice(), b"12.999999");
         assert_eq!(parse_duration(b"3.000042"), Some(Duration::from_micros(3_000_042)));
         assert_eq!(parse_duration(b"soon"), None);
     }

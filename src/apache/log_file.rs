@@ -1,7 +1,8 @@
 //! JkLogFile: a file opened for appending, or a piped program; lines that cannot be written go to the ErrorLog.
 //!
 //! Not here: how a line looks (`crate::log`). The surprising thing: there is no lock around a write, unlike in C: a line is one
-//! `write` to a descriptor in append mode, which the kernel does not interleave.
+//! `write`, which the kernel does not interleave with others: to a file in append mode of any length, to a pipe up to `PIPE_BUF`
+//! (pipe(7)), where lines are cut.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -70,7 +71,10 @@ impl Sink for LogFile {
     fn write_line(&self, line: &[u8]) {
         let written = match self {
             Self::File(file) => (&*file).write_all(line),
-            Self::Pipe(file) => (&**file).write_all(line),
+            Self::Pipe(file) => match line.get(..libc::PIPE_BUF.saturating_sub(1)) {
+                Some(start) if line.len() > libc::PIPE_BUF => (&**file).write_all(&[start, b"\n"].concat()),
+                _ => (&**file).write_all(line),
+            },
         };
         if let Err(error) = written {
             ServerRef::none().error(&format!(

@@ -16,6 +16,7 @@ use crate::log::{Level, Shown, log_at};
 use crate::uri_map::normalize::{AutoAlias, NormalizeError, auto_alias, normalize, strip_session};
 use crate::uri_map::{Lookup, RuleOptions};
 
+const HTTP_OK: c_int = 200;
 const BAD_REQUEST: c_int = 400;
 const FORBIDDEN: c_int = 403;
 const NOT_FOUND: c_int = 404;
@@ -30,6 +31,8 @@ pub(super) const NO_JK: &CStr = c"no-jk";
 pub(super) struct State {
     /// The handler took it: it is written to the request log.
     pub(super) handled: bool,
+    /// A rule of the map matched, in a hook that comes before httpd's access rules; `options` is what the rule says.
+    mapped: bool,
     /// URI before the map replaced it; null when it was not replaced.
     original_uri: *const c_char,
     /// Options of the matched rule; null when it has none.
@@ -37,7 +40,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) const FRESH: Self = Self { handled: false, original_uri: std::ptr::null(), options: std::ptr::null() };
+    pub(super) const FRESH: Self =
+        Self { handled: false, mapped: false, original_uri: std::ptr::null(), options: std::ptr::null() };
 
     /// URI that is forwarded.
     pub(super) fn original_uri<'r>(&self) -> Option<&'r [u8]> {
@@ -47,7 +51,7 @@ impl State {
 
     /// Options of the matched rule.
     pub(super) fn options<'r>(&self) -> Option<&'r RuleOptions> {
-        // SAFETY: null or what `keep_options` put into the request's pool.
+        // SAFETY: null or what `keep_rule` put into the request's pool.
         unsafe { self.options.as_ref() }
     }
 }
@@ -116,7 +120,8 @@ impl<'r> Mapping<'r> {
         if request.jk().is_none() {
             request.put_jk(State::FRESH);
         }
-        if !request.is_proxied() && request.note(NOTE_WORKER).is_none() {
+        let noted = request.note(NOTE_WORKER).is_some();
+        if !request.is_proxied() && !noted {
             if self.is_left_alone() {
                 return DECLINED;
             }
@@ -141,8 +146,7 @@ impl<'r> Mapping<'r> {
                 return DECLINED;
             }
             request.set_handler(HANDLER);
-        }
-        if request.note(NOTE_WORKER).is_none() {
+        } else if !noted {
             return DECLINED;
         }
         self.set_filename()
@@ -154,8 +158,14 @@ impl<'r> Mapping<'r> {
             self.request.put_jk(State::FRESH);
         }
         let uri = self.normalized()?;
+        self.check_access(&uri)?;
         self.map(&uri);
         Ok(())
+    }
+
+    /// Whether a rule of the map matched before httpd asked its access rules, so that they have seen the normalised URI.
+    pub(super) fn is_mapped_early(self) -> bool {
+        self.request.jk().is_some_and(|state| state.mapped)
     }
 
     /// Options of the rule that maps this URI to `worker`, for a request whose record was lost on the way (mod_dir's fast redirect).
@@ -166,7 +176,7 @@ impl<'r> Mapping<'r> {
         if let Lookup::Match(rule) = current.lookup(&uri)
             && *rule.worker == *worker
         {
-            self.keep_options(&rule.options);
+            self.keep_rule(&rule.options);
         }
     }
 
@@ -174,8 +184,32 @@ impl<'r> Mapping<'r> {
     /// container must see the same path when the worker came from an environment variable).
     pub(super) fn normalize_uri(self) -> Result<(), c_int> {
         let uri = self.normalized()?;
+        self.check_access(&uri)?;
         self.replace_uri(&uri);
         Ok(())
+    }
+
+    /// Asks httpd's access rules about the normalised URI when they have seen another one, as they have when the handler is the
+    /// first to know that the request goes to a worker (CVE-2018-11759). The error is httpd's status for it.
+    fn check_access(self, normalized: &[u8]) -> Result<(), c_int> {
+        let request = self.request;
+        if request.uri() == normalized {
+            return Ok(());
+        }
+        match request.status_of_lookup(normalized) {
+            HTTP_OK => Ok(()),
+            status => {
+                log_at!(
+                    self.vhost.logger,
+                    Level::Info,
+                    request.id(self.vhost),
+                    "URI {} is refused with {status}: httpd's rules for {} say so",
+                    Shown(request.uri()),
+                    Shown(normalized)
+                );
+                Err(status)
+            }
+        }
     }
 
     fn is_left_alone(self) -> bool {
@@ -223,7 +257,7 @@ impl<'r> Mapping<'r> {
                     Shown(&rule.pattern),
                     rule.source.text()
                 );
-                self.keep_options(&rule.options);
+                self.keep_rule(&rule.options);
                 request.notes().set(request.pool(), NOTE_WORKER, &rule.worker);
                 if let Some(main) = request.main() {
                     main.notes().set(main.pool(), NOTE_WORKER, &rule.worker);
@@ -255,10 +289,11 @@ impl<'r> Mapping<'r> {
         self.vhost.map.as_deref().is_some_and(|map| map.has_file() && map.current().is_empty())
     }
 
-    fn keep_options(self, options: &Arc<RuleOptions>) {
+    fn keep_rule(self, options: &Arc<RuleOptions>) {
         let request = self.request;
         let mut state = request.jk().unwrap_or(State::FRESH);
-        state.options = if **options == RuleOptions::default() {
+        state.mapped = true;
+        state.options = if options.is_plain() {
             std::ptr::null()
         } else {
             let kept = request.pool().own(Arc::clone(options));
@@ -270,7 +305,8 @@ impl<'r> Mapping<'r> {
 
     fn replace_uri(self, normalized: &[u8]) {
         let request = self.request;
-        if request.uri() == normalized {
+        // What is normal is borrowed from the request.
+        if request.is_uri(normalized) {
             return;
         }
         let mut state = request.jk().unwrap_or(State::FRESH);
@@ -321,7 +357,9 @@ impl<'r> Mapping<'r> {
     fn set_filename(self) -> c_int {
         let request = self.request;
         let uri = request.uri();
-        let last = uri.get(memchr::memrchr(b'/', uri).map_or(0, |slash| slash.saturating_add(1))..).unwrap_or_default();
+        // Last segments are short: a plain loop is done sooner than a search by vectors.
+        let slash = uri.iter().rposition(|byte| *byte == b'/');
+        let last = uri.get(slash.map_or(0, |slash| slash.saturating_add(1))..).unwrap_or_default();
         let folder = request.main().and_then(Request::filename).filter(|name| name.last() == Some(&b'/'));
         match folder {
             Some(folder) => {

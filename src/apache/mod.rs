@@ -32,6 +32,7 @@ mod server_config;
 mod signals;
 mod start;
 mod status;
+mod upload;
 mod vhost;
 mod watchdog;
 

@@ -17,6 +17,24 @@ pub(super) const HANDLER: &CStr = c"jakarta-servlet";
 /// Handler that httpd gives to directories.
 pub(super) const DIRECTORY_HANDLER: &CStr = c"httpd/unix-directory";
 
+const SERVER_ERROR: c_int = 500;
+/// The environment variables of a request. `None`: there are none, as for most requests, and nothing need be searched for.
+#[derive(Clone, Copy)]
+pub(super) struct Env(Option<Table>);
+
+impl Env {
+    /// Value of a variable; [`Table::get`]'s conditions hold.
+    #[inline]
+    pub(super) fn get<'t>(self, name: &CStr) -> Option<&'t CStr> {
+        self.0?.get(name)
+    }
+
+    /// All variables; [`Table::entries`]' conditions hold.
+    pub(super) fn entries<'t>(self) -> impl Iterator<Item = (&'t CStr, &'t CStr)> {
+        self.0.into_iter().flat_map(Table::entries)
+    }
+}
+
 /// One request, for the callback that is running.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'r> {
@@ -83,8 +101,10 @@ impl<'r> Request<'r> {
         self.table(field!(self, err_headers_out))
     }
 
-    pub(super) fn env(self) -> Table {
-        self.table(field!(self, subprocess_env))
+    /// The environment as it is now.
+    pub(super) fn env(self) -> Env {
+        let table = self.table(field!(self, subprocess_env));
+        Env(Some(table).filter(|table| !table.is_empty()))
     }
 
     pub(super) fn notes(self) -> Table {
@@ -102,6 +122,11 @@ impl<'r> Request<'r> {
 
     pub(super) fn uri(self) -> &'r [u8] {
         self.bytes(field!(self, uri))
+    }
+
+    /// Whether `text` is the URI, where it lies or by its bytes.
+    pub(super) fn is_uri(self, text: &[u8]) -> bool {
+        std::ptr::eq(field!(self, uri).cast::<u8>(), text.as_ptr()) || self.uri() == text
     }
 
     pub(super) fn set_uri(self, uri: &[u8]) {
@@ -225,6 +250,25 @@ impl<'r> Request<'r> {
         unsafe { (*self.connection()).bucket_alloc }
     }
 
+    /// Lets httpd close the client's connection once the response is out: the rest of the request cannot be told from the next one.
+    pub(super) fn close_after_response(self) {
+        // SAFETY: a request has a live connection, used by this thread (rule 1).
+        unsafe { (*self.connection()).keepalive = ffi::AP_CONN_CLOSE };
+    }
+
+    pub(super) fn input_filters(self) -> *mut ffi::ap_filter_t {
+        field!(self, input_filters)
+    }
+
+    /// Notes that `bytes` of the body were read, and whether it has ended, where `ap_get_client_block` would.
+    pub(super) fn count_body(self, bytes: usize, ended: bool) {
+        let read = field!(self, read_length).saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        set_field!(self, read_length, read);
+        if ended {
+            set_field!(self, remaining, if self.body_is_chunked() { -1 } else { 0 });
+        }
+    }
+
     pub(super) fn output_filters(self) -> *mut ffi::ap_filter_t {
         field!(self, output_filters)
     }
@@ -234,6 +278,11 @@ impl<'r> Request<'r> {
         let main = field!(self, main);
         // SAFETY: the main request lives longer than its sub-requests (rule 1).
         unsafe { Self::from_ptr(main) }
+    }
+
+    /// Whether httpd redirected an earlier request of the client to this one (an ErrorDocument, say), which may have left its body.
+    pub(super) fn is_redirected(self) -> bool {
+        !field!(self, prev).is_null()
     }
 
     pub(super) fn server(self) -> *mut ffi::server_rec {
@@ -314,6 +363,29 @@ impl<'r> Request<'r> {
         // SAFETY: live connection and per-directory configuration of this request.
         let name = unsafe { ffi::ap_get_remote_host(self.connection(), per_dir, kind, std::ptr::null_mut()) };
         self.text(name).map(CStr::to_bytes)
+    }
+
+    /// httpd's status for `path`, decoded, if it were asked for in the place of this request: 200, or why not (access rules, above
+    /// all). A refusal's WWW-Authenticate and a redirect's Location become this request's.
+    pub(super) fn status_of_lookup(self, path: &[u8]) -> c_int {
+        let path = self.pool().text(path);
+        // SAFETY: `text` made a NUL-terminated copy in the request's pool.
+        let escaped = self.escape_path(unsafe { CStr::from_ptr(path) });
+        let uri = self.pool().text(escaped);
+        // SAFETY: live request (rule 1) and a NUL-terminated URI; without a next filter, as nothing will be run.
+        let lookup = unsafe { ffi::ap_sub_req_lookup_uri(uri, self.as_ptr(), std::ptr::null_mut()) };
+        // SAFETY: a sub-request of this live request, until it is destroyed below.
+        let Some(found) = (unsafe { Request::from_ptr(lookup) }) else { return SERVER_ERROR };
+        let status = found.status();
+        if let Some(value) = found.err_headers_out().get(c"WWW-Authenticate") {
+            self.err_headers_out().set(self.pool(), c"WWW-Authenticate", value.to_bytes());
+        }
+        if let Some(value) = found.headers_out().get(c"Location") {
+            self.headers_out().set(self.pool(), c"Location", value.to_bytes());
+        }
+        // SAFETY: made above, used no more.
+        unsafe { ffi::ap_destroy_sub_req(lookup) };
+        status
     }
 
     pub(super) fn add_common_vars(self) {

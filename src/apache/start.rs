@@ -22,7 +22,7 @@ use crate::properties::{Diagnostic, Properties, Severity};
 use crate::request_log::RequestLogFormat;
 use crate::runtime::live_map::{LiveMap, Sources, level_of, worker_mounts};
 use crate::runtime::{Limits, Runtime};
-use crate::uri_map::{KnownWorker, RuleList, WorkerKind};
+use crate::uri_map::{KnownWorker, RuleList, UriMap, WorkerKind};
 
 /// Default of JkLogFile, relative to ServerRoot.
 const DEFAULT_LOG_FILE: &std::ffi::CStr = c"logs/mod_jk.log";
@@ -153,12 +153,12 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let (Some(config), Some(logger)) = (server.config(), loggers.of(index)) else { continue };
-        let vhost = vhost(config, &runtime, &logger, &mut main_map);
-        if let Some(map) = &vhost.map {
-            // SAFETY: servers live as long as the configuration that is being built (rule 1).
-            let label = unsafe { super::status::label(server.0) };
-            listed.push(crate::runtime::Server { label: label.into(), map: Arc::clone(map) });
-        }
+        let vhost = Vhost { place: listed.len(), ..vhost(config, &runtime, &logger, &mut main_map) };
+        // SAFETY: servers live as long as the configuration that is being built (rule 1).
+        let label = unsafe { super::status::label(server.0) };
+        // SAFETY: as above.
+        let host = unsafe { super::status::host(server.0) };
+        listed.push(crate::runtime::Server { label: label.into(), map: vhost.map.clone(), host });
         // A second post_config of the same configuration pool does not happen; a set cell would be a bug of ours.
         config.active.set(Arc::new(vhost)).map_err(|_| "post_config ran twice for one configuration".to_owned())?;
     }
@@ -186,18 +186,26 @@ fn vhost(
     let map = if config.shares_main_map {
         main_map.clone()
     } else {
+        // Weak: the runtime holds the maps of its servers.
+        let workers = Arc::downgrade(runtime);
+        let check = move |map: &UriMap| match workers.upgrade() {
+            Some(runtime) => map.check_workers(&known_workers(runtime.config())),
+            None => Vec::new(),
+        };
         sources(config, runtime.config(), &mut findings)
-            .map(|sources| Arc::new(LiveMap::new(sources, now_s(), &mut findings)))
+            .map(|sources| LiveMap::new(sources, now_s(), &mut findings))
+            .map(|map| Arc::new(map.checked_by(check, &mut findings)))
     };
-    if let Some(map) = &map {
-        findings.extend(map.current().check_workers(&known_workers(runtime.config())));
-    }
     for finding in &findings {
         log_at!(logger, level_of(finding.severity), b"POST_CONFIG", "{finding}");
     }
     if config.is_main {
         main_map.clone_from(&map);
     }
+    let is_renamed = INDICATOR_DEFAULTS
+        .iter()
+        .zip(&config.indicators)
+        .any(|(default, own)| own.as_deref().is_some_and(|own| own != *default));
     let indicators = INDICATOR_DEFAULTS
         .iter()
         .zip(&config.indicators)
@@ -207,9 +215,11 @@ fn vhost(
         runtime: Arc::clone(runtime),
         logger: Arc::clone(logger),
         map,
+        place: 0,
         flags: config.options.of_main(),
         indicators,
         extract_ssl: config.extract_ssl.unwrap_or(true),
+        wants_cgi_variables: !config.env_vars.is_empty() || is_renamed,
         env_vars: config.env_vars.clone(),
         request_log: config.request_log_format.as_deref().and_then(|format| RequestLogFormat::parse(format).ok()),
         auto_alias: config.auto_alias.clone(),
@@ -224,7 +234,7 @@ pub(super) fn child_init(pool: Pool, main: *mut ffi::server_rec) {
         return;
     };
     let runtime = Arc::clone(&vhost.runtime);
-    runtime.enter_child();
+    runtime.enter_child(&vhost.logger);
     log_at!(vhost.logger, Level::Debug, b"CHILD_INIT", "{} in a new child", VERSION.to_string_lossy());
     let interval =
         servers.iter().next().and_then(Server::config).map_or(0, |config| config.process.watchdog_interval_s);

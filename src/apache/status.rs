@@ -11,8 +11,7 @@ use super::ffi;
 use super::hooks::OK;
 use super::request::Request;
 use super::vhost::Vhost;
-use crate::ajp::response::{Headers, ResponseHead};
-use crate::status::{Ask, Clock, Provenance, StatusWorker};
+use crate::status::{Ask, Clock, Host, Provenance, StatusWorker};
 use crate::worker::{Downstream, Log, say};
 
 /// Longest name of a server in listings; longer ones are replaced, as ever.
@@ -32,6 +31,7 @@ pub(super) fn serve(request: Request<'_>, vhost: &Vhost, worker: &StatusWorker, 
             referer: header(c"Referer"),
             host: header(c"Host"),
         },
+        site: vhost.place,
         server_name: request.server_name(),
         server_port: request.server_port(),
         web_server: web_server(),
@@ -41,11 +41,8 @@ pub(super) fn serve(request: Request<'_>, vhost: &Vhost, worker: &StatusWorker, 
         clock: Clock::local(),
     };
     let page = vhost.runtime.status(worker, &ask, log);
-    let mut head = ResponseHead { status: page.status, reason: None, headers: Headers::new(), content_length: None };
-    head.headers.extend(page.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-    head.content_length = u64::try_from(page.body.len()).ok();
     let mut client = Client::new(request);
-    client.start(&head);
+    client.start_page(&page);
     client.body(page.body.as_bytes());
     if client.finish().is_err() {
         say!(log, Info, "Aborting connection for worker={}: the client is gone", worker.name());
@@ -91,4 +88,59 @@ pub(super) unsafe fn label(server: *const ffi::server_rec) -> String {
         }
     };
     if label.len() > MAX_LABEL { "XXX".to_owned() } else { label }
+}
+
+/// ServerName, aliases and addresses.
+///
+/// # Safety
+/// `server` must be live (rule 1).
+pub(super) unsafe fn host(server: *const ffi::server_rec) -> Host {
+    // SAFETY: live by this function's contract.
+    let hostname = unsafe { (*server).server_hostname };
+    // SAFETY: null or a NUL-terminated text (rule 4).
+    let mut names: Vec<_> =
+        unsafe { super::apr::text(hostname) }.map(|name| name.to_string_lossy().into_owned()).into_iter().collect();
+    // SAFETY: live by this function's contract.
+    let aliases = unsafe { (*server).names };
+    // SAFETY: live by this function's contract.
+    let wild = unsafe { (*server).wild_names };
+    for array in [aliases, wild] {
+        // SAFETY: null or an array of texts of the live configuration.
+        names.extend(unsafe { texts(array) });
+    }
+    // SAFETY: live by this function's contract.
+    let is_virtual = unsafe { (*server).is_virtual } != 0;
+    // SAFETY: live by this function's contract.
+    let mut address = unsafe { (*server).addrs };
+    let mut addresses = Vec::new();
+    while is_virtual && !address.is_null() {
+        // SAFETY: an address of a live server is live.
+        let found = unsafe { address.read() };
+        // SAFETY: null or a NUL-terminated text (rule 4).
+        let host = unsafe { super::apr::text(found.virthost) }.unwrap_or_default().to_string_lossy();
+        addresses.push((host.to_ascii_lowercase(), found.host_port));
+        address = found.next;
+    }
+    Host { names, addresses }
+}
+
+/// Texts of an array of httpd's.
+///
+/// # Safety
+/// `array` must be null or a live array of texts.
+unsafe fn texts(array: *const ffi::apr_array_header_t) -> Vec<String> {
+    if array.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: live by this function's contract.
+    let header = unsafe { array.read() };
+    let count = usize::try_from(header.nelts).unwrap_or(0);
+    let first = header.elts.cast::<*const std::ffi::c_char>();
+    let text = |index: usize| {
+        // SAFETY: the array has `count` elements of this type, by this function's contract.
+        let text = unsafe { first.wrapping_add(index).read() };
+        // SAFETY: null or a NUL-terminated text (rule 4).
+        unsafe { super::apr::text(text) }.map(|text| text.to_string_lossy().into_owned())
+    };
+    (0..count).filter_map(text).collect()
 }

@@ -20,10 +20,14 @@ pub(super) struct Vhost {
     pub(super) logger: Arc<Logger>,
     /// `None`: nothing is ever mapped here.
     pub(super) map: Option<Arc<LiveMap>>,
+    /// Place among the servers that the status worker knows.
+    pub(super) place: usize,
     pub(super) flags: Flags,
     /// Names of environment variables, in the order of [`Indicator`].
     pub(super) indicators: Vec<CString>,
     pub(super) extract_ssl: bool,
+    /// A JkEnvVar or a Jk...Indicator may name a variable that httpd computes for CGI, so they are computed for each request.
+    pub(super) wants_cgi_variables: bool,
     pub(super) env_vars: Vec<EnvVar>,
     pub(super) request_log: Option<RequestLogFormat>,
     pub(super) auto_alias: Option<Vec<u8>>,

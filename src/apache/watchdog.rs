@@ -43,9 +43,12 @@ fn spawn(interval: Duration, runtime: &Arc<Runtime>, logger: &Arc<Logger>) -> st
     let body = move || {
         loop {
             super::guard::guard("watchdog", super::apr::ServerRef::none(), (), || {
+                #[cfg(feature = "planted-panic")]
+                planted_panic();
                 runtime.watch(interval, &rings, &logger);
             });
-            // It returns when the alarm rings; otherwise it panicked, and begins anew after a while.
+            // It returns when the alarm rings; otherwise it panicked, and begins anew after a while: what panics each time leaves a line
+            // per interval, and members are looked after in between.
             if rings.wait(Instant::now() + interval) {
                 return;
             }
@@ -55,4 +58,16 @@ fn spawn(interval: Duration, runtime: &Arc<Runtime>, logger: &Arc<Logger>) -> st
     let spawned = thread::Builder::new().name("jk-watchdog".to_owned()).spawn(body);
     drop(blocked);
     Ok((spawned?, alarm))
+}
+
+/// The first time in each child.
+#[cfg(feature = "planted-panic")]
+fn planted_panic() {
+    static PANICKED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    let again = PANICKED.swap(true, std::sync::atomic::Ordering::Relaxed);
+    #[allow(clippy::indexing_slicing, reason = "this is the planted panic")]
+    if !again {
+        let nothing: [u8; 0] = std::hint::black_box([]);
+        let _ = std::hint::black_box(nothing.as_slice()[0]);
+    }
 }

@@ -107,7 +107,16 @@ mod tests {
     const DECAY_US: u64 = 10_000_000;
 
     fn member(busy: u32) -> MemberView {
-        MemberView { state: State::Ok, activation: Activation::Active, distance: 0, multiplier: 1, value: 0, busy }
+        MemberView {
+            state: State::Ok,
+            activation: Activation::Active,
+            distance: 0,
+            multiplier: 1,
+            value: 0,
+            busy,
+            route_hash: 0,
+            domain_hash: 0,
+        }
     }
 
     /// A sequence of random numbers, always the same.

@@ -97,7 +97,9 @@ impl Upkeep {
     fn recover(&mut self, schedule: &Schedule, largest: u64) -> bool {
         let state = self.health.state;
         if state == State::Error {
-            let waited_s = schedule.now_s.saturating_sub(self.health.last_error_s);
+            // Of a clock that was set back far nobody knows how long it was; a member that is tried too early costs less than one that
+            // stays out until the old time comes again.
+            let waited_s = schedule.now_s.abs_diff(self.health.last_error_s);
             if self.held || waited_s <= u64::from(schedule.recover_time_s) {
                 return false;
             }
@@ -145,6 +147,15 @@ mod tests {
         for (last_error_s, expected) in [(941, State::Error), (940, State::Error), (939, State::Recover)] {
             let mut members = [healthy(), member(State::Error, 900, last_error_s)];
             assert_eq!(maintain(&mut members, &SCHEDULE), 0);
+            assert_eq!(members[1].health.state, expected, "{last_error_s}");
+        }
+    }
+
+    #[test]
+    fn clock_that_was_set_back_does_not_keep_a_member_out() {
+        for (last_error_s, expected) in [(1_060, State::Error), (1_061, State::Recover), (9_999, State::Recover)] {
+            let mut members = [healthy(), member(State::Error, 1_000, last_error_s)];
+            maintain(&mut members, &SCHEDULE);
             assert_eq!(members[1].health.state, expected, "{last_error_s}");
         }
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr3, memmem};
+use memchr::{memchr, memchr2, memchr3};
 
 /// Where the session ids of a request are looked for (reference: lb-shm-status.md section 2.6). Only to be asked when `sticky_session` is on and not
 /// ignored.
@@ -134,11 +134,17 @@ fn next_cookie<'a>(header: &'a [u8], mut from: usize, name: &[u8]) -> Option<(&'
     }
 }
 
+/// What follows the first `name`. Names are short and begin with a byte that is rare where they are looked for, so a search for that byte
+/// beats building a searcher.
 fn after_name<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    if name.is_empty() {
-        return None;
+    let (first, mut rest) = (*name.first()?, text);
+    loop {
+        rest = rest.get(memchr(first, rest)?..)?;
+        if let Some(after) = rest.strip_prefix(name) {
+            return Some(after);
+        }
+        rest = rest.get(1..)?;
     }
-    text.get(memmem::find(text, name)? + name.len()..)
 }
 
 fn until(text: &[u8], end: Option<usize>) -> &[u8] {
@@ -160,6 +166,8 @@ const fn is_blank(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use memchr::memmem;
+
     use super::*;
 
     const LOOKUP: Lookup<'_> =

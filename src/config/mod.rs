@@ -33,7 +33,7 @@ use crate::balancer::{Activation, Lock, Method};
 use crate::properties::Properties;
 
 pub use build::build;
-pub use origin::{Origins, SettingOrigin};
+pub use origin::{Origins, SettingOrigin, WorkerOrigins};
 
 /// What the server knows and the workers file does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,18 @@ pub enum WorkerConfig {
     Lb(LbConfig),
     /// `type=status`.
     Status(StatusConfig),
+}
+
+impl WorkerConfig {
+    /// Its name.
+    #[must_use]
+    pub fn name<'c>(&'c self, config: &'c Config) -> Option<&'c str> {
+        match self {
+            Self::Ajp(index) => config.ajp.get(*index).map(|ajp| ajp.name.as_str()),
+            Self::Lb(lb) => Some(&lb.name),
+            Self::Status(status) => Some(&status.name),
+        }
+    }
 }
 
 /// One AJP worker (reference: ajp-side.md section 5). Times of 0 mean "off" as in C, unless said otherwise.
@@ -342,7 +354,7 @@ pub fn fuzz_properties(text: &[u8]) {
     let mut properties = Properties::new();
     properties.read(text, "fuzz", &mut diagnostics);
     let _ = build(&properties, &Defaults::default());
-    if let Ok(converted) = toml::convert_properties_to_toml(text) {
+    if let Ok(converted) = toml::convert_properties_to_toml(text, "workers.properties") {
         fuzz_toml(converted.as_bytes());
     }
 }

@@ -217,14 +217,14 @@ fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Pair<'t, 'i>> {
 }
 
 /// A workers.properties as workers.toml. Comments are lost. Variables keep their names where that says the same; variables that are
-/// looked up in the environment stay as they are.
+/// looked up in the environment stay as they are. `file_name` is what the findings call the text.
 ///
 /// # Errors
 /// All findings when the text has errors, so that nothing wrong is turned into something that looks right.
-pub fn convert_properties_to_toml(text: &[u8]) -> Result<String, Vec<Diagnostic>> {
+pub fn convert_properties_to_toml(text: &[u8], file_name: &str) -> Result<String, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     let mut properties = Properties::new();
-    properties.read(text, "workers.properties", &mut diagnostics);
+    properties.read(text, file_name, &mut diagnostics);
     if diagnostics.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(diagnostics);
     }
@@ -238,7 +238,8 @@ pub fn convert_properties_to_toml(text: &[u8]) -> Result<String, Vec<Diagnostic>
         return Ok(converted);
     }
     let message = "the file says something that workers.toml cannot say".to_owned();
-    diagnostics.push(Diagnostic { origin: None, severity: Severity::Error, message });
+    let origin = Some(Origin { file: file_name.into(), line: 0 });
+    diagnostics.push(Diagnostic { origin, severity: Severity::Error, message });
     Err(diagnostics)
 }
 

@@ -1,12 +1,16 @@
 //! The URI map of one server while it serves: replaced as a whole when its mount file changes.
 //!
-//! Not here: rules and lookup (`uri_map`). The surprising thing: a mount file that cannot be read keeps the rules in force, at the start
-//! as later (DEVIATIONS section 5); whoever looks a URI up holds a counted reference, so a replaced map lives until its last reader is done.
+//! Not here: rules and lookup (`uri_map`). The surprising thing: a mount file that cannot be read, or that has become worse than the one in
+//! force, keeps the rules (DEVIATIONS section 5); worse is what has a fault that the other had not, or no rule and no comment at all. Whoever
+//! looks a URI up holds a counted reference, so a replaced map lives until its last reader is done (without a mount file there is nothing
+//! to count).
 
+use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -24,7 +28,44 @@ pub struct LiveMap {
     worker_mounts: Vec<Rule>,
     reject_unsafe_uri: bool,
     file: Option<MountFile>,
+    /// The rules, when no file can change them.
+    fixed: Option<Arc<UriMap>>,
     map: ArcSwap<UriMap>,
+    check: Option<Check>,
+    /// What is wrong with the rules in force, without line numbers. Only a reload locks it.
+    faults: Mutex<HashSet<String>>,
+}
+
+/// Holds rules against what they are for: the workers.
+struct Check(Box<CheckRules>);
+
+/// What is wrong with the rules.
+type CheckRules = dyn Fn(&UriMap) -> Vec<Diagnostic> + Send + Sync;
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
+}
+
+/// The rules in force at one moment.
+#[derive(Debug)]
+pub enum Current<'m> {
+    /// They never change.
+    Fixed(&'m UriMap),
+    /// A counted reference: a replaced map lives until its last reader is done.
+    Counted(arc_swap::Guard<Arc<UriMap>>),
+}
+
+impl std::ops::Deref for Current<'_> {
+    type Target = UriMap;
+
+    fn deref(&self) -> &UriMap {
+        match self {
+            Self::Fixed(map) => map,
+            Self::Counted(map) => map,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -55,10 +96,12 @@ impl LiveMap {
     /// Reads the mount file, when there is one, and compiles the rules. What is wrong with the file is in `diagnostics`.
     pub fn new(sources: Sources, now_s: u64, diagnostics: &mut Vec<Diagnostic>) -> Self {
         let Sources { jk_mounts, worker_mounts, mount_file, reject_unsafe_uri } = sources;
+        let mut faults = HashSet::new();
         let (rules, stamp) = match &mount_file {
             None => (Vec::new(), 0),
             Some((path, _)) => match read(path) {
-                Ok((rules, stamp, findings)) => {
+                Ok(Content { rules, stamp, findings, .. }) => {
+                    faults.extend(findings.iter().filter_map(fault));
                     diagnostics.extend(findings);
                     (rules, stamp)
                 }
@@ -68,19 +111,40 @@ impl LiveMap {
                 }
             },
         };
-        let map = compile(&jk_mounts, &worker_mounts, rules, reject_unsafe_uri);
+        let map = Arc::new(compile(&jk_mounts, &worker_mounts, rules, reject_unsafe_uri));
+        let fixed = mount_file.is_none().then(|| Arc::clone(&map));
         let file = mount_file.map(|(path, reload_s)| MountFile {
             path,
             reload_s,
             checked_s: AtomicU64::new(now_s),
             stamp: AtomicU64::new(stamp),
         });
-        Self { jk_mounts, worker_mounts, reject_unsafe_uri, file, map: ArcSwap::from_pointee(map) }
+        let (map, faults) = (ArcSwap::new(map), Mutex::new(faults));
+        Self { jk_mounts, worker_mounts, reject_unsafe_uri, file, fixed, map, check: None, faults }
+    }
+
+    /// Has `check` hold the rules against the workers, now and whenever they are read again. Its findings about the rules in force are
+    /// added to `diagnostics`.
+    #[must_use]
+    pub fn checked_by(
+        mut self,
+        check: impl Fn(&UriMap) -> Vec<Diagnostic> + Send + Sync + 'static,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let findings = check(&self.map.load());
+        let faults = self.faults.get_mut().unwrap_or_else(PoisonError::into_inner);
+        faults.extend(findings.iter().filter_map(fault));
+        diagnostics.extend(findings);
+        self.check = Some(Check(Box::new(check)));
+        self
     }
 
     /// The rules in force.
-    pub fn current(&self) -> arc_swap::Guard<Arc<UriMap>> {
-        self.map.load()
+    pub fn current(&self) -> Current<'_> {
+        match &self.fixed {
+            Some(map) => Current::Fixed(map),
+            None => Current::Counted(self.map.load()),
+        }
     }
 
     /// Whether a mount file is configured.
@@ -89,13 +153,13 @@ impl LiveMap {
     }
 
     /// The rules in force after a look at the mount file, when JkMountFileReload seconds have passed since this process's last one.
-    pub fn current_at(&self, now_s: u64, logger: &Logger, request_id: &[u8]) -> arc_swap::Guard<Arc<UriMap>> {
+    pub fn current_at(&self, now_s: u64, logger: &Logger, request_id: &[u8]) -> Current<'_> {
         if let Some(file) = &self.file
             && file.is_due(now_s)
         {
             self.reload(file, logger, request_id);
         }
-        self.map.load()
+        self.current()
     }
 
     /// The rules in force after a look at the mount file, whatever JkMountFileReload says: an admin who lists the rules wants to see
@@ -130,17 +194,48 @@ impl LiveMap {
         }
         match read(&file.path) {
             Err(message) => log_at!(logger, Level::Error, request_id, "{message}; the current rules stay"),
-            Ok((rules, stamp, findings)) => {
-                for finding in &findings {
-                    log_at!(logger, level_of(finding.severity), request_id, "{finding}");
-                }
-                let count = rules.len();
-                let map = compile(&self.jk_mounts, &self.worker_mounts, rules, self.reject_unsafe_uri);
-                self.map.store(Arc::new(map));
-                file.stamp.store(stamp, Ordering::Relaxed);
-                log_at!(logger, Level::Info, request_id, "{} was read again: {count} rules", file.path);
+            Ok(content) => {
+                // Told once, and looked at again when it changes again.
+                file.stamp.store(content.stamp, Ordering::Relaxed);
+                self.take_over(&file.path, content, logger, request_id);
             }
         }
+    }
+
+    /// Puts the rules of a changed file in force, unless it has become worse.
+    fn take_over(&self, path: &str, content: Content, logger: &Logger, request_id: &[u8]) {
+        let Content { rules, mut findings, blank, .. } = content;
+        let count = rules.len();
+        let map = compile(&self.jk_mounts, &self.worker_mounts, rules, self.reject_unsafe_uri);
+        findings.extend(self.check.as_ref().map(|Check(check)| check(&map)).unwrap_or_default());
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |finding: &Diagnostic| fault(finding).is_some_and(|text| !faults.contains(&text));
+        let worse = findings.iter().filter(|finding| is_new(finding)).count();
+        for finding in &findings {
+            let level = if is_new(finding) { Level::Error } else { level_of(finding.severity) };
+            log_at!(logger, level, request_id, "{finding}");
+        }
+        if worse > 0 {
+            log_at!(
+                logger,
+                Level::Error,
+                request_id,
+                "{path} has {worse} faults that the rules in force have not; the current rules stay"
+            );
+            return;
+        }
+        if blank && !self.map.load().is_empty() {
+            log_at!(
+                logger,
+                Level::Error,
+                request_id,
+                "{path} is blank; the current rules stay (a comment in it says that no rule is meant)"
+            );
+            return;
+        }
+        *faults = findings.iter().filter_map(fault).collect();
+        self.map.store(Arc::new(map));
+        log_at!(logger, Level::Info, request_id, "{path} was read again: {count} rules");
     }
 }
 
@@ -158,8 +253,22 @@ fn compile(jk: &[Rule], worker: &[Rule], file: Vec<Rule>, reject_unsafe_uri: boo
     UriMapBuilder::from_parts(jk.to_vec(), worker.to_vec(), file).reject_unsafe_uri(reject_unsafe_uri).build()
 }
 
-/// Rules of the file, the stamp of what was read, and the findings.
-fn read(path: &str) -> Result<(Vec<Rule>, u64, Vec<Diagnostic>), String> {
+/// What a mount file says.
+struct Content {
+    rules: Vec<Rule>,
+    /// Of what was read.
+    stamp: u64,
+    findings: Vec<Diagnostic>,
+    /// There is nothing in it, not even a comment: an editor may be about to write it.
+    blank: bool,
+}
+
+/// What makes a file worse, as text that does not change with the line; advice does not.
+fn fault(finding: &Diagnostic) -> Option<String> {
+    (finding.severity != Severity::Advice).then(|| finding.message.clone())
+}
+
+fn read(path: &str) -> Result<Content, String> {
     let failed = |error: std::io::Error| format!("JkMountFile: cannot read '{path}': {error}");
     let found = fs::metadata(path).map_err(failed)?;
     if !found.is_file() {
@@ -170,7 +279,8 @@ fn read(path: &str) -> Result<(Vec<Rule>, u64, Vec<Diagnostic>), String> {
     }
     let text = fs::read(path).map_err(failed)?;
     let (rules, findings) = read_mount_file(&text, path, environment);
-    Ok((rules, stamp_of(&found), findings))
+    let blank = text.iter().all(u8::is_ascii_whitespace);
+    Ok(Content { rules, stamp: stamp_of(&found), findings, blank })
 }
 
 /// Differs when the content may differ: modification time to the nanosecond, size and inode, folded into one number.

@@ -5,17 +5,16 @@
 
 pub mod live_map;
 
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::config::{Config, WorkerConfig};
+use crate::config::{AjpConfig, Config, WorkerConfig};
 use crate::log::{Level, Logger, log_at};
-use crate::shm::{Plan, Region};
-use crate::status::{Ask, Page, Scene, Site, StatusWorker};
+use crate::shm::{Plan, Region, ShmError, remove_leftovers};
+use crate::status::{Ask, Host, Page, Scene, Site, StatusWorker};
 use crate::worker::health::Prober;
 use crate::worker::lb::LbWorker;
 use crate::worker::shared::{AjpShared, Shared};
@@ -68,8 +67,10 @@ impl Worker {
 pub struct Server {
     /// How it is named.
     pub label: Arc<str>,
-    /// Its rules.
-    pub map: Arc<LiveMap>,
+    /// Its rules; `None` = nothing is mapped there.
+    pub map: Option<Arc<LiveMap>>,
+    /// How requests find it.
+    pub host: Host,
 }
 
 /// One configuration at work.
@@ -78,9 +79,11 @@ pub struct Runtime {
     config: Config,
     shared: Arc<Shared>,
     ajp: Vec<Arc<AjpWorker>>,
+    lbs: Vec<Arc<LbWorker>>,
     workers: Vec<Worker>,
-    by_name: HashMap<Vec<u8>, usize>,
-    /// The main server and virtual hosts that have URI rules.
+    /// Names in order, with the places of their workers. Searched by halving: that is cheaper than a hash of strangers' bytes.
+    by_name: Vec<(Vec<u8>, usize)>,
+    /// The main server and the virtual hosts, in httpd's order.
     servers: OnceLock<Vec<Server>>,
     /// A thread of this process does the maintenance; requests need not.
     watchdog: AtomicBool,
@@ -96,40 +99,24 @@ impl Runtime {
     /// # Errors
     /// A sentence that says what cannot be had; nothing is left behind.
     pub fn new(config: Config, limits: &Limits, logger: &Logger) -> Result<Self, String> {
-        let plan = Plan::new(&config, usize::try_from(limits.children).unwrap_or(usize::MAX), limits.now_s)
-            .map_err(|error| error.to_string())?;
-        let size = (limits.shm_size_kib > 0).then(|| u64::from(limits.shm_size_kib));
-        let has_name = limits.previous.as_ref().is_some_and(|previous| previous.has_its_name());
-        let region = Region::create(Path::new(&limits.shm_file), size, &plan).map_err(|error| error.to_string())?;
-        if let Some(what) = region.replaced().filter(|_| !has_name) {
-            let text = "stood in the way of the shared memory file and was removed";
-            log_at!(logger, Level::Warn, b"JK_INIT", "{what} {text}");
-        }
-        if let Some(Err(error)) = limits.previous.as_ref().map(|previous| region.adopt(previous, limits.keep_edits)) {
-            let text = "counters and states of the time before the restart are lost";
-            log_at!(logger, Level::Error, b"JK_INIT", "{text}: {error}");
-        }
+        let region = create_region(&config, limits, logger)?;
         let shared = Arc::new(Shared::new(Arc::new(region)));
-        let ajp: Vec<_> = config
-            .ajp
-            .iter()
-            .enumerate()
-            .map(|(index, worker)| {
-                Arc::new(AjpWorker::new(worker.clone(), Arc::new(AjpShared::new(Arc::clone(&shared), index))))
-            })
-            .collect();
+        let worker_of = |(index, worker): (usize, &AjpConfig)| {
+            Arc::new(AjpWorker::new(worker.clone(), Arc::new(AjpShared::new(Arc::clone(&shared), index))))
+        };
+        let ajp: Vec<_> = config.ajp.iter().enumerate().map(worker_of).collect();
         for worker in &ajp {
             if let Err(error) = worker.resolve() {
+                let name = worker.name();
                 log_at!(
                     logger,
                     Level::Error,
                     b"JK_INIT",
-                    "({}) {error}; requests to it get 503 until this is mended",
-                    worker.name()
+                    "({name}) {error}; requests to it get 503 until this is mended"
                 );
             }
         }
-        let (mut workers, mut by_name, mut lbs) = (Vec::new(), HashMap::new(), 0_usize);
+        let (mut workers, mut by_name, mut lbs) = (Vec::new(), Vec::new(), Vec::new());
         for listed in &config.list {
             let (name, worker) = match listed {
                 WorkerConfig::Ajp(index) => {
@@ -138,22 +125,26 @@ impl Runtime {
                 }
                 WorkerConfig::Lb(lb) => {
                     let members = lb.members.iter().filter_map(|member| ajp.get(member.ajp).cloned()).collect();
-                    let worker = LbWorker::new(lb.clone(), Arc::clone(&shared), lbs, members);
+                    let worker = Arc::new(LbWorker::new(lb.clone(), Arc::clone(&shared), lbs.len(), members));
                     worker.set_prober(limits.watchdog);
-                    lbs = lbs.saturating_add(1);
-                    (lb.name.clone(), Worker::Lb(Arc::new(worker)))
+                    lbs.push(Arc::clone(&worker));
+                    (lb.name.clone(), Worker::Lb(worker))
                 }
                 WorkerConfig::Status(status) => {
                     (status.name.clone(), Worker::Status(Box::new(StatusWorker::new(status.clone()))))
                 }
             };
-            by_name.entry(name.into_bytes()).or_insert(workers.len());
+            by_name.push((name.into_bytes(), workers.len()));
             workers.push(worker);
         }
+        // Of two with the same name the first counts.
+        by_name.sort();
+        by_name.dedup_by(|later, first| later.0 == first.0);
         Ok(Self {
             config,
             shared,
             ajp,
+            lbs,
             workers,
             by_name,
             servers: OnceLock::new(),
@@ -180,21 +171,28 @@ impl Runtime {
             let servers = self.servers.get().map(Vec::as_slice).unwrap_or_default();
             let site = |server: &Server| Site {
                 label: Arc::clone(&server.label),
-                map: server.map.refreshed(ask.now_s, log.logger, log.context),
+                map: server
+                    .map
+                    .as_ref()
+                    .map(|map| map.refreshed(ask.now_s, log.logger, log.context))
+                    .unwrap_or_default(),
+                host: server.host.clone(),
             };
             servers.iter().map(site).collect()
         };
         let (config, shared, ajp) = (&self.config, &*self.shared, self.ajp.as_slice());
-        worker.answer(&Scene { config, shared, ajp, sites: &sites, log, now_s: ask.now_s }, ask)
+        worker.answer(&Scene { config, shared, ajp, lbs: &self.lbs, sites: &sites, log, now_s: ask.now_s }, ask)
     }
 
     /// The worker of that name in `worker.list`.
     pub fn find(&self, name: &[u8]) -> Option<&Worker> {
-        self.workers.get(*self.by_name.get(name)?)
+        let place = self.by_name.binary_search_by(|(known, _)| known.as_slice().cmp(name)).ok()?;
+        self.workers.get(self.by_name.get(place)?.1)
     }
 
     /// Called once in each child: claims its entry in the shared memory.
-    pub fn enter_child(&self) {
+    pub fn enter_child(&self, logger: &Logger) {
+        mend(&self.shared.region, logger, b"CHILD_INIT");
         self.shared.enter_child();
     }
 
@@ -244,6 +242,7 @@ impl Runtime {
             let now = Instant::now();
             if now >= look_at {
                 prober.begin_due(unix_s(), log);
+                self.lbs.iter().for_each(|lb| lb.end_drains(log));
                 look_at = now + pause;
             }
             if now >= maintain_at {
@@ -264,10 +263,7 @@ impl Runtime {
     }
 
     fn balancers(&self) -> impl Iterator<Item = &Arc<LbWorker>> {
-        self.workers.iter().filter_map(|worker| match worker {
-            Worker::Lb(balancer) => Some(balancer),
-            Worker::Ajp(_) | Worker::Status(_) => None,
-        })
+        self.lbs.iter()
     }
 
     /// Of the balancers whose healthy members are probed.
@@ -281,12 +277,13 @@ impl Runtime {
     fn begin_maintenance(&self, log: Log<'_>) -> Option<Turn<'_>> {
         let interval_s = u64::from(self.config.maintain_s);
         let now_s = unix_s();
-        let since_s = now_s.saturating_sub(self.maintained_s.load(Ordering::Relaxed));
-        if interval_s == 0 || since_s < interval_s || self.maintaining.swap(true, Ordering::Acquire) {
+        let last_s = self.maintained_s.load(Ordering::Relaxed);
+        if !is_due(now_s, last_s, interval_s) || self.maintaining.swap(true, Ordering::Acquire) {
             return None;
         }
         let turn = Turn(&self.maintaining);
         self.maintained_s.store(now_s, Ordering::Relaxed);
+        mend(&self.shared.region, log.logger, log.context);
         if self.shared.region.claim_maintenance(now_s, interval_s) {
             self.maintain_for_all(now_s, log);
         }
@@ -304,14 +301,73 @@ impl Runtime {
             ),
             Err(error) => log_at!(log.logger, Level::Error, log.context, "{error}"),
         }
-        for worker in &self.workers {
-            if let Worker::Lb(lb) = worker {
-                lb.maintain(now_s, self.config.maintain_s, log);
-            }
+        self.shared.region.catch_up();
+        for lb in &self.lbs {
+            lb.maintain(now_s, self.config.maintain_s, log);
+            lb.end_drains(log);
         }
         for worker in &self.ajp {
             worker.shared().become_idle_if_unused();
         }
+    }
+}
+
+/// An interval of 0 means never. A clock that was set back makes it due, instead of pausing it until the old time comes again.
+fn is_due(now_s: u64, last_s: u64, interval_s: u64) -> bool {
+    interval_s > 0 && now_s.abs_diff(last_s) >= interval_s
+}
+
+/// Creates the shared memory, in place of what is in the way, and takes over what the one before knows.
+fn create_region(config: &Config, limits: &Limits, logger: &Logger) -> Result<Region, String> {
+    let plan = Plan::new(config, usize::try_from(limits.children).unwrap_or(usize::MAX), limits.now_s)
+        .map_err(|error| error.to_string())?;
+    let size = (limits.shm_size_kib > 0).then(|| u64::from(limits.shm_size_kib));
+    if limits.previous.is_none() {
+        for leftover in remove_leftovers(Path::new(&limits.shm_file)) {
+            let text = "was left behind by an httpd that was killed; it is removed";
+            log_at!(logger, Level::Info, b"JK_INIT", "the shared memory file {} {text}", leftover.display());
+        }
+    }
+    if let Some(previous) = &limits.previous {
+        mend(previous, logger, b"JK_INIT");
+    }
+    let has_name = limits.previous.as_ref().is_some_and(|previous| previous.has_its_name());
+    let region = Region::create(Path::new(&limits.shm_file), size, &plan).map_err(|error| error.to_string())?;
+    if let Some(what) = region.replaced().filter(|_| !has_name) {
+        let text = "stood in the way of the shared memory file and was removed";
+        log_at!(logger, Level::Warn, b"JK_INIT", "{what} {text}");
+    }
+    if let Some(previous) = &limits.previous
+        && let Err(error) = take_over(&region, previous, limits.keep_edits)
+    {
+        let text = "counters and states of the time before the restart are lost";
+        log_at!(logger, Level::Error, b"JK_INIT", "{text}: {error}");
+    }
+    Ok(region)
+}
+
+/// What the generation before has counted, and goes on counting.
+fn take_over(region: &Region, previous: &Arc<Region>, keep_edits: bool) -> Result<(), ShmError> {
+    previous.catch_up();
+    region.adopt(previous, keep_edits)?;
+    region.follow(previous)
+}
+
+/// Makes the file of the shared memory whole if somebody cut it, and says so.
+fn mend(region: &Region, logger: &Logger, context: &[u8]) {
+    let path = || region.path().unwrap_or(Path::new("")).display();
+    match region.mend() {
+        Ok(None) => {}
+        Ok(Some(found)) => log_at!(
+            logger,
+            Level::Error,
+            context,
+            "somebody cut the shared memory file {} to {found} of {} bytes; it is whole again, but counters and edits are lost: a rotation \
+             of logs must leave this file alone",
+            path(),
+            region.size()
+        ),
+        Err(error) => log_at!(logger, Level::Error, context, "the shared memory file was cut: {error}"),
     }
 }
 
@@ -326,4 +382,16 @@ impl Drop for Turn<'_> {
 
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_due;
+
+    #[test]
+    fn maintenance_goes_on_when_the_clock_is_set_back() {
+        assert!(!is_due(1_059, 1_000, 60) && is_due(1_060, 1_000, 60));
+        assert!(!is_due(990, 1_000, 60) && is_due(900, 1_000, 60));
+        assert!(!is_due(9_999, 0, 0));
+    }
 }

@@ -1,13 +1,13 @@
 //! What a new generation takes over from the old one at a graceful restart (C mod_jk loses all of it).
 //!
-//! Not here: requests in flight; those of the old generation stay with the old mapping, which its children keep. The surprising
+//! Not here: requests in flight; those of the old generation stay with the old mapping, which its children keep (`late.rs`). The surprising
 //! thing: an edit made on the status page only survives where the configuration file still says what it said when the edit was
 //! made. A changed file is the newer word of the admin.
 
 use super::Region;
 use super::error::ShmError;
 use super::plan::PlannedMember;
-use crate::balancer::State;
+use crate::balancer::{Activation, State};
 use crate::config::{AjpSettings, LbSettings, MemberSettings};
 
 /// Takes each named field of `$now` into `$new` when it was edited (`$now` differs from `$old`) and the file did not change it
@@ -28,7 +28,7 @@ impl Region {
     /// - A probe under way and a busy member are the old generation's business: they begin as Recover and Ok.
     /// - Values are only comparable among the same members with the same method and lbfactors; otherwise all begin at 0.
     ///
-    /// Race: children of the old generation go on counting in `old`; what they add after this call is not seen here.
+    /// Race: children of the old generation go on counting in `old`; see [`Region::follow`] for what they add after this call.
     ///
     /// # Errors
     /// [`ShmError::Lock`] when the new region's lock cannot be taken. `old` is only read and not locked.
@@ -69,6 +69,12 @@ impl Region {
             if let Some((slot, before)) = found {
                 let settings = merged_member(&member.settings, &before.settings, &slot.settings());
                 writer.set_member_settings(index, &settings)?;
+                if let Some(new) = self.member(index).filter(|new| new.activation() == Activation::Disabled)
+                    && slot.drain().is_on()
+                {
+                    new.drain().adopt(slot.drain());
+                    self.update_drains(member.lb);
+                }
             }
         }
         Ok(())
@@ -91,6 +97,8 @@ impl Region {
         ] {
             new.set(old.get());
         }
+        new.adopt_history(before);
+        new.adopt_failures(before);
         new.response_time.adopt(&before.response_time);
         new.first_byte_time.adopt(&before.first_byte_time);
         if same_address(self, index, old, old_index) {
@@ -127,6 +135,8 @@ impl Region {
             new.first_error_time.set(before.first_error_time.get());
             new.last_error_time.set(before.last_error_time.get());
             new.state.set(inherited(before.state.get()));
+            let (since_s, cause) = before.state_since();
+            new.note_state(cause, since_s);
         }
     }
 
@@ -144,12 +154,12 @@ impl Region {
             })
     }
 
-    fn planned_members(&self) -> impl Iterator<Item = (usize, &PlannedMember)> {
+    pub(super) fn planned_members(&self) -> impl Iterator<Item = (usize, &PlannedMember)> {
         self.plan().members.iter().enumerate().filter_map(|(index, member)| Some((index, member.as_ref()?)))
     }
 
     /// The slot of the same member of the same load balancer in `old`.
-    fn counterpart(&self, member: &PlannedMember, old: &Region) -> Option<usize> {
+    pub(super) fn counterpart(&self, member: &PlannedMember, old: &Region) -> Option<usize> {
         let lb = &self.plan().lbs.get(member.lb)?.name;
         old.plan().member_index(old.plan().lb_index(lb)?, &member.name)
     }

@@ -117,6 +117,16 @@ fn edits_are_forgotten_unless_asked_for() {
 }
 
 #[test]
+fn a_balancer_knows_of_the_drain_that_goes_on() {
+    let old = with_edits();
+    // The last one: no other member is taken over after it.
+    old.lock().unwrap().drain_member(2, 1_000, None, 300).unwrap();
+    for keep_edits in [false, true] {
+        assert_eq!(adopted(&config(), &old, keep_edits).lb(0).unwrap().has_drains(), keep_edits);
+    }
+}
+
+#[test]
 fn edits_are_kept_when_asked_for() {
     let new = adopted(&config(), &with_edits(), true);
     assert_eq!(new.ajp(0).unwrap().settings().reply_timeout_ms, 1_234);
@@ -148,4 +158,31 @@ fn a_balancer_keeps_its_clock() {
     old.lb(0).unwrap().last_maintain_time.set(4_321);
     let new = adopted(&config(), &old, false);
     assert_eq!(new.lb(0).unwrap().last_maintain_time.get(), 4_321);
+}
+
+#[test]
+fn what_the_old_generation_counts_after_the_restart_is_added_once() {
+    let old = std::sync::Arc::new(region());
+    let child = old.claim(std::process::id(), super::super::children::start_time_of(None)).unwrap();
+    old.ajp(1).unwrap().used.set(50);
+    let new = adopted(&config(), &old, false);
+    old.ajp(1).unwrap().used.add(1);
+    new.follow(&old).unwrap();
+    old.ajp(1).unwrap().used.add(2);
+    old.ajp(1).unwrap().response_time.record(std::time::Duration::from_micros(700));
+    old.member(0).unwrap().sessions.add(4);
+    new.ajp(1).unwrap().used.add(10);
+    for _ in 0..2 {
+        new.catch_up();
+        let slot = new.ajp(1).unwrap();
+        assert_eq!((slot.used.get(), slot.response_time.sum_us()), (63, 700));
+        assert_eq!(new.member(0).unwrap().sessions.get(), 4);
+    }
+    old.ajp(1).unwrap().used.add(5);
+    old.release_child(child).unwrap();
+    new.catch_up();
+    assert_eq!(new.ajp(1).unwrap().used.get(), 68);
+    old.ajp(1).unwrap().used.add(5);
+    new.catch_up();
+    assert_eq!(new.ajp(1).unwrap().used.get(), 68, "nobody is left who counts there");
 }

@@ -4,6 +4,9 @@
 //! thing: nothing read here is believed. Whatever bytes lie in the mapping, a load gives a legal value: unknown codes have a
 //! fixed meaning, lengths are clamped, texts end at their first byte that is not UTF-8.
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::balancer::{Activation, Lock, Method, State};
@@ -20,6 +23,12 @@ pub const TEXT_MAX: usize = 63;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// For a model, where there is no mapping.
+    #[cfg(loom)]
+    pub(super) fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
     /// The value now.
     #[inline]
     pub fn get(&self) -> u64 {
@@ -36,6 +45,23 @@ impl Counter {
     #[inline]
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Sets bits; nearly always only a load.
+    pub(super) fn set_bits(&self, bits: u64) {
+        if self.get() & bits != bits {
+            self.0.fetch_or(bits, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds `amount`, but stops at the largest number: for loads, which would start again at 0 and draw all requests.
+    ///
+    /// Race: who looks between the addition and the stop sees a small number, once in 2^64.
+    #[inline]
+    pub fn weigh(&self, amount: u64) {
+        if self.0.fetch_add(amount, Ordering::Relaxed).checked_add(amount).is_none() {
+            self.set(u64::MAX);
+        }
     }
 
     /// Subtracts `amount`, but stops at 0 (Busyness, and Next's minimum; reference: lb-shm-status.md section 2.4).
@@ -219,18 +245,6 @@ impl TextCell {
     }
 }
 
-/// Hash by which routes and domains are compared before their bytes are: FNV-1a, 32 bits; 0 stands for the empty text only.
-#[must_use]
-pub fn route_hash(route: &[u8]) -> u32 {
-    const OFFSET: u32 = 0x811c_9dc5;
-    const PRIME: u32 = 0x0100_0193;
-    if route.is_empty() {
-        return 0;
-    }
-    let hash = route.iter().fold(OFFSET, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME));
-    hash.max(1)
-}
-
 /// Reference: lb-shm-status.md section 2.3. Unknown codes are Error: not used until maintenance has recovered it.
 fn state_from_code(code: u32) -> State {
     match code {
@@ -380,6 +394,17 @@ mod tests {
     }
 
     #[test]
+    fn weighs_up_to_the_largest_number_and_not_beyond() {
+        let value = Counter(AtomicU64::new(u64::MAX - 5));
+        value.weigh(5);
+        assert_eq!(value.get(), u64::MAX);
+        value.weigh(7);
+        assert_eq!(value.get(), u64::MAX);
+        value.decay(1);
+        assert_eq!(value.get(), u64::MAX / 2);
+    }
+
+    #[test]
     fn never_subtracts_below_zero() {
         let value = Counter(AtomicU64::new(5));
         value.subtract(7);
@@ -393,12 +418,5 @@ mod tests {
         assert_eq!(value.get(), 10);
         value.decay(64);
         assert_eq!(value.get(), 0);
-    }
-
-    #[test]
-    fn hashes_only_the_empty_route_to_zero() {
-        assert_eq!(route_hash(b""), 0);
-        assert_ne!(route_hash(b"w1"), 0);
-        assert_ne!(route_hash(b"w1"), route_hash(b"w2"));
     }
 }

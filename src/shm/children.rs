@@ -8,7 +8,11 @@
 //!   entry:      pid | generation | start time (clock ticks since boot) | spare          32 bytes per child
 //!   row:        u16 child 0 | u16 child 1 | ... | u16 of all without an entry           per AJP worker: busy, connected;
 //!                                                                                       per load balancer: busy
+//!                                                                                       per member: busy, under Busyness
 //! ```
+//!
+//! One number is a total all the same, because choosing must not walk over the children: the load of a member under Busyness. It is kept
+//! beside a row of its own ([`Weight`]), so that the share of the dead is known.
 //!
 //! The races, by name:
 //!
@@ -16,24 +20,39 @@
 //!   who notices the death sets the cell to 0.
 //! - *Sum while others count.* The cells are read one after the other, so a sum may miss or include what changes in these
 //!   nanoseconds; so would a single counter read a moment earlier or later.
-//! - *Straggler.* A thread of a dying process may still count after its death was noticed. Each reaping also clears the cells
-//!   of entries without owner.
+//! - *Straggler.* A thread of a child that left may still count. It notices that its entry was given away and takes its count back
+//!   (`tally.rs`, where loom tries all orders); at worst the next owner is short of one request for a moment. Each reaping also clears the
+//!   cells of entries without owner.
 //! - *Reused pid.* The start time of the process tells. Where /proc cannot be read, a reused pid looks alive, and the entry is
 //!   kept until that process ends.
 //! - *Death while claiming or reaping.* Both hold the writers' lock; the pid is stored last and cleared last, so a half-claimed
 //!   entry is free, and a half-reaped one still names the dead and is reaped again.
+//! - *Kill between a member's cell and its load.* The cell is counted first and left last, so the load can only become too small by that one
+//!   request, and never keeps what nobody takes back. It stops at 0, so the next idle moment mends it.
 //! - *Stale handle.* A child that left, or was reaped in error, has an old generation; it counts nothing more. Leaving a
 //!   cell stops at 0 in any case.
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+#[cfg(not(loom))]
+pub(super) use std::sync::atomic::AtomicU16;
+#[cfg(not(loom))]
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(loom)]
+pub(super) use loom::sync::atomic::AtomicU16;
+#[cfg(loom)]
+use loom::sync::atomic::AtomicU32;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::Region;
+use super::cell::Counter;
 use super::error::ShmError;
+use super::tally::{self, Tally};
+use crate::balancer::Method;
 
 /// One row of the table of children.
 #[derive(Debug)]
@@ -91,6 +110,24 @@ impl Busy<'_> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.region.leave(self.row, self.child);
+    }
+}
+
+/// One request of a member under Busyness: in its load and in the count of its child until dropped.
+#[derive(Debug)]
+#[must_use = "the request is part of the load while this lives"]
+pub struct Weight<'a> {
+    load: Option<&'a Counter>,
+    step: u64,
+    /// Left after the load is taken back.
+    _busy: Busy<'a>,
+}
+
+impl Drop for Weight<'_> {
+    fn drop(&mut self) {
+        if let Some(load) = self.load {
+            load.subtract(self.step);
+        }
     }
 }
 
@@ -158,6 +195,14 @@ impl Region {
         Ok(reaped)
     }
 
+    /// Whether a child that has claimed an entry still lives.
+    pub(super) fn has_live_child(&self) -> bool {
+        self.entries().iter().any(|entry| {
+            let (pid, start_time) = (entry.pid.load(Ordering::Acquire), entry.start_time.load(Ordering::Relaxed));
+            pid != 0 && !is_dead(pid, start_time)
+        })
+    }
+
     /// Counts a request on AJP worker `ajp`, and keeps its `max_busy`.
     pub fn enter_ajp(&self, child: Child, ajp: usize) -> Busy<'_> {
         let busy = self.enter(self.layout().busy_row(ajp), child);
@@ -176,6 +221,16 @@ impl Region {
         busy
     }
 
+    /// Adds `step` to the load of member `member`, and remembers whose it is: what a dead child added is taken back.
+    pub fn weigh(&self, child: Child, member: usize, step: u64) -> Weight<'_> {
+        let busy = self.enter(self.layout().member_row(member), child);
+        let load = self.member(member).map(|slot| &slot.value);
+        if let Some(load) = load {
+            load.add(step);
+        }
+        Weight { load, step, _busy: busy }
+    }
+
     /// Counts a connection of AJP worker `ajp`, and keeps its `max_connected`.
     pub fn connect(self: &Arc<Self>, child: Child, ajp: usize) -> Connected {
         let row = self.layout().connected_row(ajp);
@@ -191,6 +246,18 @@ impl Region {
     #[must_use]
     pub fn ajp_busy(&self, ajp: usize) -> u32 {
         self.sum(self.layout().busy_row(ajp))
+    }
+
+    /// Requests in flight on the AJP worker of each member of load balancer `lb`, in the order of [`super::Plan::members_of`].
+    pub fn busy_of_members(&self, lb: usize) -> impl Iterator<Item = u32> {
+        let layout = self.layout();
+        let stride = layout.row_bytes / size_of::<AtomicU16>();
+        let cells = self.cells();
+        let used = self.entries_used().min(layout.row_cells.saturating_sub(1));
+        self.plan().ajps_of(lb).map(move |ajp| {
+            let row = layout.busy_row(ajp).and_then(|row| cells.get(row * stride..)?.get(..layout.row_cells));
+            row.and_then(<[_]>::split_last).map_or(0, |(shared, own)| total(shared, own.get(..used).unwrap_or(own)))
+        })
     }
 
     /// Open connections of AJP worker `ajp`, over all children.
@@ -237,28 +304,22 @@ impl Region {
 
     /// Adds one to the child's cell of `row`; answers the row when it was counted, and the sum of the row.
     fn count(&self, row: Option<usize>, child: Child) -> (Option<usize>, u32) {
-        let counted = row.filter(|&row| match self.cell(row, child) {
-            // Relaxed: the number orders nothing; who reads the sum decides by a number that is old the next moment anyway.
-            Some(cell) => cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1)).is_ok(),
-            None => false,
-        });
+        let counted = row.filter(|&row| self.tally(row, child).is_some_and(Tally::enter));
         (counted, self.sum(row))
     }
 
     fn leave(&self, row: Option<usize>, child: Child) {
-        if let Some(cell) = row.and_then(|row| self.cell(row, child)) {
-            // At 0 already: someone cleared the cell. Staying there is the repair.
-            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        if let Some(tally) = row.and_then(|row| self.tally(row, child)) {
+            tally.leave();
         }
     }
 
-    /// The child's cell; `None` when its handle is stale.
-    fn cell(&self, row: usize, child: Child) -> Option<&AtomicU16> {
+    /// The child's cell.
+    fn tally(&self, row: usize, child: Child) -> Option<Tally<'_>> {
         let row = self.row(row);
-        match child.entry {
-            None => row.last(),
-            Some(_) => self.own_entry(child).and_then(|(index, _)| row.get(index)),
-        }
+        let Some(index) = child.entry else { return Some(Tally { cell: row.last()?, owner: None }) };
+        let entry = self.entries().get(index)?;
+        Some(Tally { cell: row.get(index)?, owner: Some((&entry.generation, child.generation)) })
     }
 
     fn own_entry(&self, child: Child) -> Option<(usize, &ChildEntry)> {
@@ -268,31 +329,52 @@ impl Region {
     }
 
     fn sum(&self, row: Option<usize>) -> u32 {
-        let Some((shared, cells)) = row.and_then(|row| self.row(row).split_last()) else { return 0 };
-        let used = self.header().entries_used.load(Ordering::Acquire);
-        let used = usize::try_from(used).map_or(cells.len(), |used| used.min(cells.len()));
-        let load = |cell: &AtomicU16| u32::from(cell.load(Ordering::Relaxed));
-        // At most MAX_CHILDREN + 1 times 65,535: no overflow.
-        load(shared) + cells.get(..used).unwrap_or(cells).iter().map(load).sum::<u32>()
+        let Some((shared, own)) = row.and_then(|row| self.row(row).split_last()) else { return 0 };
+        total(shared, own.get(..self.entries_used()).unwrap_or(own))
+    }
+
+    fn entries_used(&self) -> usize {
+        usize::try_from(self.header().entries_used.load(Ordering::Acquire)).unwrap_or(usize::MAX)
     }
 
     /// Frees an entry. The caller holds the writers' lock.
     fn clear(&self, index: usize, entry: &ChildEntry) {
         // The generation first: handles to this entry count nothing from here on.
-        entry.generation.fetch_add(1, Ordering::AcqRel);
+        tally::end_generation(&entry.generation);
+        self.take_loads_back(index);
         for row in 0..self.layout().rows() {
             if let Some(cell) = self.row(row).get(index) {
-                cell.store(0, Ordering::Relaxed);
+                tally::clear(cell);
             }
         }
         entry.start_time.store(0, Ordering::Relaxed);
         entry.pid.store(0, Ordering::Release);
     }
 
+    /// What the owner of an entry had in flight under Busyness. A reaper that dies in the middle leaves the cells to the next one, which
+    /// takes some back twice; see the races above.
+    fn take_loads_back(&self, index: usize) {
+        let by_busy =
+            (0..self.plan().lb_count()).filter(|lb| self.lb(*lb).is_some_and(|slot| slot.method() == Method::Busyness));
+        for member in by_busy.flat_map(|lb| self.plan().members_of(lb)) {
+            let cell = self.layout().member_row(member).and_then(|row| self.row(row).get(index));
+            if let (Some(cell), Some(slot)) = (cell, self.member(member)) {
+                tally::take_back(&slot.value, cell, slot.multiplier());
+            }
+        }
+    }
+
     fn has_cells(&self, index: usize) -> bool {
         (0..self.layout().rows())
             .any(|row| self.row(row).get(index).is_some_and(|cell| cell.load(Ordering::Relaxed) != 0))
     }
+}
+
+#[inline]
+fn total(shared: &AtomicU16, own: &[AtomicU16]) -> u32 {
+    let load = |cell: &AtomicU16| u32::from(cell.load(Ordering::Relaxed));
+    // At most MAX_CHILDREN + 1 times 65,535: no overflow.
+    load(shared) + own.iter().map(load).sum::<u32>()
 }
 
 /// Whether the process that claimed an entry is certainly gone.

@@ -33,6 +33,64 @@ fn balancers_and_connections_have_counts_of_their_own() {
 }
 
 #[test]
+fn counts_of_all_members_are_those_of_each() {
+    let region = region();
+    let child = region.register_child().unwrap();
+    let _busy = (region.enter_ajp(child, 1), region.enter_ajp(Child::UNREGISTERED, 1), region.enter_ajp(child, 2));
+    assert_eq!(region.busy_of_members(0).collect::<Vec<_>>(), [0, 2, 1]);
+    assert_eq!(region.busy_of_members(9).count(), 0);
+    region.header().entries_used.store(u32::MAX, Ordering::Relaxed);
+    assert_eq!(region.busy_of_members(0).collect::<Vec<_>>(), [0, 2, 1]);
+}
+
+fn region_by_busyness() -> Region {
+    let region = region();
+    let settings = crate::config::LbSettings { method: Method::Busyness, ..region.lb(0).unwrap().settings() };
+    region.lock().unwrap().set_lb_settings(0, &settings).unwrap();
+    region
+}
+
+#[test]
+fn load_of_a_dead_child_is_taken_back_and_that_of_the_living_stays() {
+    let region = region_by_busyness();
+    let (living, dead) = (region.register_child().unwrap(), region.claim(NOBODY, 0).unwrap());
+    let value = || region.member(0).unwrap().value.get();
+    std::mem::forget(region.weigh(dead, 0, 6));
+    std::mem::forget(region.weigh(dead, 0, 6));
+    let own = region.weigh(living, 0, 6);
+    assert_eq!(value(), 18);
+    assert_eq!((region.reap_children().unwrap(), value()), (1, 6));
+    drop(own);
+    assert_eq!(value(), 0);
+}
+
+#[test]
+fn load_under_other_methods_is_not_touched_by_a_death() {
+    let region = region();
+    let dead = region.claim(NOBODY, 0).unwrap();
+    std::mem::forget(region.weigh(dead, 0, 6));
+    region.member(0).unwrap().value.set(600);
+    region.reap_children().unwrap();
+    assert_eq!(region.member(0).unwrap().value.get(), 600);
+}
+
+#[test]
+fn changing_to_busyness_and_back_begins_at_zero() {
+    let region = region();
+    region.member(1).unwrap().value.set(77);
+    let change = |method| {
+        let settings = crate::config::LbSettings { method, ..region.lb(0).unwrap().settings() };
+        region.lock().unwrap().set_lb_settings(0, &settings).unwrap();
+        region.member(1).unwrap().value.get()
+    };
+    assert_eq!(change(Method::Sessions), 77);
+    assert_eq!(change(Method::Busyness), 0);
+    region.member(1).unwrap().value.set(3);
+    assert_eq!(change(Method::Busyness), 3);
+    assert_eq!(change(Method::Request), 0);
+}
+
+#[test]
 fn registering_twice_gives_the_same_entry() {
     let region = region();
     assert_eq!(region.register_child().unwrap(), region.register_child().unwrap());
@@ -151,7 +209,7 @@ fn a_released_entry_is_free_for_the_next_child() {
 #[test]
 fn children_without_an_entry_are_counted_together() {
     let region = region();
-    let parked = (0..5).map(|_| forks::fork(park)).collect::<Vec<_>>();
+    let parked = (0..5).map(|_| forks::fork(forks::park)).collect::<Vec<_>>();
     let claims = parked.iter().map(|child| region.claim(child.pid(), 0).unwrap().has_entry()).collect::<Vec<_>>();
     assert_eq!(claims, [true, true, true, true, false]);
     let busy = region.enter_ajp(Child::UNREGISTERED, 0);
@@ -185,12 +243,4 @@ fn reads_the_fields_after_a_command_with_blanks_and_parentheses() {
 fn a_zombie_with_running_threads_is_not_finished() {
     assert!(!Stat { state: b'Z', threads: 2, start_time: 0 }.is_finished());
     assert!(Stat { state: b'Z', threads: 1, start_time: 0 }.is_finished());
-}
-
-/// Waits for its end without using the processor.
-fn park() -> u8 {
-    loop {
-        rustix::thread::sched_yield();
-        let _ = rustix::event::poll(&mut [], None);
-    }
 }

@@ -49,6 +49,11 @@ impl Histogram {
         (index + 1 < BUCKETS).then(|| u32::try_from(index).ok()).flatten().map(|doublings| FIRST_BOUND_US << doublings)
     }
 
+    /// All numbers.
+    pub(super) fn counters(&self) -> impl Iterator<Item = &Counter> {
+        self.buckets.iter().chain([&self.sum_us])
+    }
+
     /// Sets all to 0.
     pub(super) fn reset(&self) {
         self.buckets.iter().for_each(|bucket| bucket.set(0));

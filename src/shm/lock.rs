@@ -3,10 +3,18 @@
 //! Not here: what a new owner repairs (`writer.rs`). The surprising thing: the death of the owner is not an error. The next
 //! locker gets the lock together with [`Owner::Died`], repairs, and only then declares the lock consistent, so that its own
 //! death in the middle of the repair is noticed by the one after it.
+//!
+//! What is not believed: that the memory still holds a mutex. The C library aborts, or waits for ever, on bytes that are none. So the
+//! words that making the mutex filled ([`Mark`]) must be as they were, and nobody waits longer than [`PATIENCE`].
 
 use std::cell::UnsafeCell;
 use std::io;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The lock is held for arithmetic and stores. An owner that takes longer is stopped, or never was.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 
 /// The mutex where it lies in the mapping; zero until [`LockCell::initialise`].
 #[repr(C, align(64))]
@@ -18,6 +26,10 @@ unsafe impl Sync for LockCell {}
 
 // SAFETY: the mutex is process-shared and belongs to no thread while unlocked; see `Sync`.
 unsafe impl Send for LockCell {}
+
+/// The words that are not 0 in a new mutex, by index: its kind, which never changes. Remembered outside of the mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Mark(Vec<(usize, u32)>);
 
 /// How the lock was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,24 +47,50 @@ pub(super) struct Held<'a> {
 }
 
 impl LockCell {
-    /// Makes the mutex. Once, by the creator of the mapping, before anyone else can see it.
-    pub(super) fn initialise(&self) -> io::Result<()> {
+    /// Makes the mutex. Once, by the creator of the mapping, before anyone else can see it; or again, where [`Self::bears`] says that
+    /// there is none any more.
+    pub(super) fn initialise(&self) -> io::Result<Mark> {
         let mut attributes = Attributes::new()?;
         attributes.share_between_processes()?;
         attributes.survive_owners()?;
         attributes.check_errors()?;
         // SAFETY: the cell is writable memory of the right size and alignment, and nobody else uses it yet (see above);
         // `attributes` is initialised.
-        check(unsafe { libc::pthread_mutex_init(self.0.get(), &raw const attributes.0) })
+        check(unsafe { libc::pthread_mutex_init(self.0.get(), &raw const attributes.0) })?;
+        let words = self.words().iter().map(|word| word.load(Ordering::Relaxed));
+        Ok(Mark(words.enumerate().filter(|(_, word)| *word != 0).collect()))
+    }
+
+    /// Whether a mutex made with that mark still lies here.
+    pub(super) fn bears(&self, mark: &Mark) -> bool {
+        mark.0
+            .iter()
+            .all(|(at, word)| self.words().get(*at).is_some_and(|found| found.load(Ordering::Relaxed) == *word))
+    }
+
+    fn words(&self) -> &[AtomicU32] {
+        let count = size_of::<libc::pthread_mutex_t>() / size_of::<AtomicU32>();
+        // SAFETY: the cell is aligned to 64 and at least `count` words long; others change it by atomic operations of the C library,
+        // or by overwriting the file, and any bytes are valid words.
+        unsafe { std::slice::from_raw_parts(self.0.get().cast::<AtomicU32>(), count) }
     }
 
     /// Waits for the lock.
     ///
     /// # Errors
-    /// EDEADLK when this thread holds it already, EINVAL when the memory holds no mutex any more.
-    pub(super) fn lock(&self) -> io::Result<(Held<'_>, Owner)> {
-        // SAFETY: `initialise` made the mutex before the region was handed out (Region::build).
-        let result = unsafe { libc::pthread_mutex_lock(self.0.get()) };
+    /// EDEADLK when this thread holds it already, EINVAL when the memory holds no mutex any more, ETIMEDOUT when its owner does not come
+    /// back.
+    pub(super) fn lock(&self, mark: &Mark) -> io::Result<(Held<'_>, Owner)> {
+        if !self.bears(mark) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        // SAFETY: `initialise` made the mutex before the region was handed out (Region::build), and it still bears its mark.
+        let mut result = unsafe { libc::pthread_mutex_trylock(self.0.get()) };
+        if result == libc::EBUSY {
+            let until = deadline();
+            // SAFETY: as above; `until` is a time.
+            result = unsafe { libc::pthread_mutex_timedlock(self.0.get(), &raw const until) };
+        }
         let owner = match result {
             0 => Owner::Left,
             libc::EOWNERDEAD => Owner::Died,
@@ -80,6 +118,15 @@ impl Drop for Held<'_> {
 impl std::fmt::Debug for LockCell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LockCell")
+    }
+}
+
+/// The end of the patience of who begins to wait now.
+fn deadline() -> libc::timespec {
+    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + PATIENCE;
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(until.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: until.subsec_nanos().into(),
     }
 }
 

@@ -3,16 +3,18 @@
 //! Not here: the AJP worker behind the member, which other balancers may share (`slot.rs`, where all slots are drawn). The
 //! surprising thing: nothing is read twice to compare routes. A hash decides, and the text is only read when it agrees.
 
-use super::cell::{Counter, StateCell, Text, TextCell, Word, activation_code, activation_from_code, route_hash};
+use super::cause::Cause;
+use super::cell::{Counter, StateCell, Text, TextCell, Word, activation_code, activation_from_code};
+use super::drain::Drain;
 use super::error::ShmError;
 use super::sequence::{Pair, Sequence};
 use super::slot::text;
-use crate::balancer::{Activation, MemberView, State};
+use crate::balancer::{Activation, Member, MemberView, State, place_of, rank, route_hash};
 use crate::config::MemberSettings;
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(size_of::<MemberSlot>() == 576 && align_of::<MemberSlot>() == 64);
+    assert!(size_of::<MemberSlot>() == 640 && align_of::<MemberSlot>() == 64);
     assert!(std::mem::offset_of!(MemberSlot, sessions) == 64 && std::mem::offset_of!(MemberSlot, texts) == 192);
 };
 
@@ -24,9 +26,13 @@ pub struct MemberSlot {
     pub value: Counter,
     /// Least common multiple of all lbfactors by the own one; derived, kept by the writer of lbfactors.
     pub(super) multiplier: Counter,
-    sequence: Sequence,
+    /// [`rank`] of the settings: derived, so that choosing gets activation and distance of the same moment by one load.
+    rank: Counter,
+    /// Hash of the route above, of the domain below; derived.
+    hashes: Counter,
     /// Error state, shared by all children.
     pub state: StateCell,
+    sequence: Sequence,
     numbers: Pair<MemberNumbers>,
     /// Elections without a session.
     pub sessions: Counter,
@@ -44,9 +50,12 @@ pub struct MemberSlot {
     /// Average time to first byte and when it was measured, for `method=latency`: microseconds above, Unix milliseconds below, both
     /// modulo 2^32.
     latency: Counter,
-    _spare: [Word; 2],
+    /// Unix time of the last change of the state, and its cause.
+    state_since: Word,
+    state_cause: Word,
     name: TextCell,
     texts: Pair<MemberTexts>,
+    drain: Drain,
 }
 
 #[derive(Debug)]
@@ -55,8 +64,6 @@ struct MemberNumbers {
     distance: Word,
     activation: Word,
     lb_factor: Word,
-    route_hash: Word,
-    domain_hash: Word,
 }
 
 #[derive(Debug)]
@@ -100,15 +107,13 @@ impl MemberSlot {
 
     /// The member as the policy sees it: one cache line. `busy` is that of the AJP worker (`Region::ajp_busy`).
     ///
-    /// Settings are consistent among themselves; state, value and multiplier are those of the same nanoseconds, not of one
-    /// instant, which is the race that `lock=Optimistic` accepts.
+    /// Distance and activation are of one moment; state, value and multiplier are those of the same nanoseconds, not of one instant, which
+    /// is the race that `lock=Optimistic` accepts. A hash may be older than its text: then the session of a member whose route changes
+    /// in these nanoseconds is balanced.
     #[inline]
     #[must_use]
     pub fn view(&self, busy: u32) -> MemberView {
-        let (distance, activation) = self.sequence.read(|side| {
-            let numbers = self.numbers.at(side);
-            (numbers.distance(), activation_from_code(numbers.activation.get()))
-        });
+        let ((activation, distance), hashes) = (place_of(self.rank.get()), self.hashes.get());
         MemberView {
             state: self.state.get(),
             activation,
@@ -116,6 +121,8 @@ impl MemberSlot {
             multiplier: self.multiplier(),
             value: self.value.get(),
             busy,
+            route_hash: lower(hashes >> 32),
+            domain_hash: lower(hashes),
         }
     }
 
@@ -145,22 +152,14 @@ impl MemberSlot {
     #[inline]
     #[must_use]
     pub fn has_route(&self, route: &[u8], hash: u32) -> bool {
-        self.sequence.read(|side| {
-            hash != 0
-                && self.numbers.at(side).route_hash.get() == hash
-                && self.texts.at(side).route.load().as_bytes() == route
-        })
+        hash != 0 && lower(self.hashes.get() >> 32) == hash && self.text(MemberText::Route).as_bytes() == route
     }
 
     /// Whether this member is of that domain; as [`Self::has_route`].
     #[inline]
     #[must_use]
     pub fn has_domain(&self, domain: &[u8], hash: u32) -> bool {
-        self.sequence.read(|side| {
-            hash != 0
-                && self.numbers.at(side).domain_hash.get() == hash
-                && self.texts.at(side).domain.load().as_bytes() == domain
-        })
+        hash != 0 && lower(self.hashes.get()) == hash && self.text(MemberText::Domain).as_bytes() == domain
     }
 
     /// One of the texts; allocates nothing.
@@ -221,13 +220,39 @@ impl MemberSlot {
         self.latency.set(average_us << 32 | (now_ms & u64::from(u32::MAX)));
     }
 
-    pub(super) fn occupy(&self, name: &Text) {
+    /// The drain of this member.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// Notes why the state is what it just became. Race: of two changes at once, time and cause may be those of the earlier one.
+    pub fn note_state(&self, cause: Cause, now_s: u64) {
+        self.state_since.set(u32::try_from(now_s).unwrap_or(u32::MAX));
+        self.state_cause.set(cause.code());
+    }
+
+    /// Since when the state is what it is, seconds since 1970, and why.
+    #[must_use]
+    pub fn state_since(&self) -> (u64, Cause) {
+        (self.state_since.get().into(), Cause::from_code(self.state_cause.get()))
+    }
+
+    pub(super) fn occupy(&self, name: &Text, now_s: u64) {
+        self.note_state(Cause::Start, now_s);
         self.name.store(name);
         self.in_use.set(1);
     }
 
     /// The caller holds the writers' lock, or is alone.
     pub(super) fn store(&self, settings: &MemberSettings) -> Result<(), ShmError> {
+        self.publish(settings)?;
+        self.derive();
+        Ok(())
+    }
+
+    /// All of [`Self::store`] but its last step.
+    pub(super) fn publish(&self, settings: &MemberSettings) -> Result<(), ShmError> {
         let route = text("route", &settings.route)?;
         let domain = text("domain", &settings.domain)?;
         let redirect = text("redirect", &settings.redirect)?;
@@ -236,8 +261,6 @@ impl MemberSlot {
             numbers.distance.set(u32::from_ne_bytes(settings.distance.to_ne_bytes()));
             numbers.activation.set(activation_code(settings.activation));
             numbers.lb_factor.set(settings.lb_factor);
-            numbers.route_hash.set(route_hash(route.as_bytes()));
-            numbers.domain_hash.set(route_hash(domain.as_bytes()));
             texts.route.store(&route);
             texts.domain.store(&domain);
             texts.redirect.store(&redirect);
@@ -245,8 +268,18 @@ impl MemberSlot {
         Ok(())
     }
 
+    /// Works out what choosing reads from the settings: the last step of storing them, and of the repair after a writer that died before
+    /// it. The caller holds the writers' lock, or is alone.
+    pub(super) fn derive(&self) {
+        let side = self.sequence.current();
+        let (numbers, texts) = (self.numbers.at(side), self.texts.at(side));
+        self.rank.set(rank(activation_from_code(numbers.activation.get()), numbers.distance()));
+        let hash = |text: &TextCell| u64::from(route_hash(text.load().as_bytes()));
+        self.hashes.set(hash(&texts.route) << 32 | hash(&texts.domain));
+    }
+
     /// Reference: lb-shm-status.md section 4.6; the AJP worker's part is that of [`super::AjpSlot`].
-    pub(super) fn reset(&self) {
+    pub(super) fn reset(&self, now_s: u64) {
         for counter in [
             &self.elected_snapshot,
             &self.sessions,
@@ -258,11 +291,41 @@ impl MemberSlot {
             counter.set(0);
         }
         self.state.set(State::Idle);
+        self.note_state(Cause::Admin, now_s);
+        self.drain.cancel();
     }
 
     pub(super) fn sequence_word(&self) -> &Sequence {
         &self.sequence
     }
+}
+
+impl Member for MemberSlot {
+    #[inline]
+    fn state(&self) -> State {
+        self.state.get()
+    }
+
+    #[inline]
+    fn rank(&self) -> u64 {
+        self.rank.get()
+    }
+
+    #[inline]
+    fn value(&self) -> u64 {
+        self.value.get()
+    }
+
+    #[inline]
+    fn hashes(&self) -> u64 {
+        self.hashes.get()
+    }
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+const fn lower(word: u64) -> u32 {
+    word as u32
 }
 
 impl MemberNumbers {

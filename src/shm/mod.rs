@@ -18,30 +18,39 @@
 )]
 
 mod adopt;
+mod cause;
 mod cell;
 mod children;
+mod drain;
 mod error;
 mod file;
 mod header;
 mod histogram;
+mod history;
+mod late;
 mod lock;
 mod member;
 mod plan;
 mod probe;
 mod sequence;
 mod slot;
+mod tally;
 mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-pub use cell::{Counter, StateCell, TEXT_MAX, Text, route_hash};
-pub use children::{Busy, Child, Connected};
+pub use cause::{Cause, FAILINGS, Failing};
+pub use cell::{Counter, StateCell, TEXT_MAX, Text};
+pub use children::{Busy, Child, Connected, Weight};
+pub use drain::{Drain, DrainEnd, Draining};
 pub use error::ShmError;
 pub use histogram::{BUCKETS, Histogram};
+pub use history::{PERIOD_S, PERIODS, Period};
 pub use member::{MemberSlot, MemberText};
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
 pub use probe::{Found, ProbeStreak};
@@ -49,9 +58,12 @@ pub use slot::{Address, AjpNumbers, AjpSlot, LbSlot};
 pub use writer::Writer;
 
 use crate::balancer::MemberView;
-use children::ChildEntry;
+use children::{AtomicU16, ChildEntry};
 use file::FileName;
+pub use file::remove_leftovers;
 use header::{Header, MAGIC, VERSION};
+use late::Late;
+use lock::Mark;
 use plan::{Layout, Part};
 
 /// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md section 3.2).
@@ -63,9 +75,15 @@ pub struct Region {
     memory: MmapRaw,
     layout: Layout,
     plan: Plan,
+    /// What a lock that was not overwritten looks like.
+    mark: Mark,
     /// Removes the file when dropped by the process that created it.
     name: Option<FileName>,
+    /// The file; open and locked, by which others know that it is in use. `None` without a name.
+    file: Option<File>,
     replaced: Option<&'static str>,
+    /// The generation before, while it has children.
+    late: Mutex<Option<Arc<Late>>>,
 }
 
 impl Region {
@@ -82,7 +100,7 @@ impl Region {
         let size = requested.max(layout.size as u64);
         let created = file::create(with_pid(path), size)?;
         let region = Self::build(&created.file, size, layout, plan, &created.name.path)?;
-        Ok(Self { name: Some(created.name), replaced: created.replaced, ..region })
+        Ok(Self { name: Some(created.name), file: Some(created.file), replaced: created.replaced, ..region })
     }
 
     /// The same without a name in any file system; shared with children over fork like the real one. For tests and tools.
@@ -125,6 +143,30 @@ impl Region {
         self.memory.len()
     }
 
+    /// Looks whether the file is still as long as the mapping: access to what was cut off would end the process with SIGBUS, and the
+    /// next one, and the next. A file that was cut is made whole again; what was lost begins anew, as the configuration says. Returns how
+    /// long the file was, if it was cut.
+    ///
+    /// To be called where a process begins with the region, and now and then; only who may write to a file of mode 0600 can cut it.
+    ///
+    /// # Errors
+    /// [`ShmError::Reserve`] when there is no room for the rest; [`ShmError::Lock`].
+    pub fn mend(&self) -> Result<Option<u64>, ShmError> {
+        let (Some(file), Some(name)) = (&self.file, &self.name) else { return Ok(None) };
+        let size = self.memory.len() as u64;
+        let error = |source| ShmError::Reserve { path: name.path.clone(), size, source };
+        let found = file::make_whole(file, size, || {
+            let lock = &self.header().lock;
+            if !lock.bears(&self.mark) {
+                // The kind of mutex is the same each time, and with it the mark.
+                lock.initialise().map_err(ShmError::Lock)?;
+            }
+            self.write_header();
+            self.fill()
+        });
+        found.map_err(error)?.transpose()
+    }
+
     /// What the region was made for: indexes by name, members of load balancers.
     #[must_use]
     pub fn plan(&self) -> &Plan {
@@ -164,6 +206,13 @@ impl Region {
         self.member_slots().get(index)
     }
 
+    /// Slots of the members of load balancer `lb`, in the order of [`Plan::members_of`]; empty for an unknown index.
+    #[inline]
+    #[must_use]
+    pub fn members_of(&self, lb: usize) -> &[MemberSlot] {
+        self.member_slots().get(self.plan.members_of(lb)).unwrap_or_default()
+    }
+
     /// A member as the policy sees it, with the busy count of its AJP worker.
     #[inline]
     #[must_use]
@@ -195,8 +244,12 @@ impl Region {
         let map_error = |source| ShmError::Map { path: path.to_owned(), size, source };
         let length = usize::try_from(size).map_err(|_| map_error(std::io::ErrorKind::OutOfMemory.into()))?;
         let memory = MmapOptions::new().len(length).map_raw(file).map_err(map_error)?;
-        let region = Self { memory, layout, plan: plan.clone(), name: None, replaced: None };
-        region.header().lock.initialise().map_err(ShmError::Lock)?;
+        let header = memory.as_mut_ptr().cast::<Header>();
+        // SAFETY: the mapping has at least Layout::size bytes, which begin with the header; the address is that of a page; `header` is not
+        // used after `memory` (rules 1 to 3 of this folder).
+        let mark = unsafe { &*header }.lock.initialise().map_err(ShmError::Lock)?;
+        let late = Mutex::default();
+        let region = Self { memory, layout, plan: plan.clone(), mark, name: None, file: None, replaced: None, late };
         region.write_header();
         region.fill()?;
         Ok(region)
@@ -230,7 +283,7 @@ impl Region {
         }
         for (slot, member) in self.member_slots().iter().zip(&plan.members) {
             if let Some(member) = member {
-                slot.occupy(&planned_name(&member.name)?);
+                slot.occupy(&planned_name(&member.name)?, plan.now_s);
                 slot.store(&member.settings)?;
             }
         }
@@ -261,6 +314,12 @@ impl Region {
     #[inline]
     fn row(&self, row: usize) -> &[AtomicU16] {
         self.part(Part { offset: self.layout.cells + row * self.layout.row_bytes, count: self.layout.row_cells })
+    }
+
+    /// In-flight cells of all rows, with what lies between them.
+    fn cells(&self) -> &[AtomicU16] {
+        let bytes = self.layout.rows() * self.layout.row_bytes;
+        self.part(Part { offset: self.layout.cells, count: bytes / size_of::<AtomicU16>() })
     }
 
     fn header(&self) -> &Header {

@@ -116,6 +116,11 @@ impl Plan {
         self.lbs.get(lb).map_or(0..0, |lb| lb.first..lb.first + lb.members)
     }
 
+    /// AJP workers of the members of load balancer `lb`, in the same order.
+    pub(super) fn ajps_of(&self, lb: usize) -> impl Iterator<Item = usize> {
+        self.members.get(self.members_of(lb)).unwrap_or_default().iter().flatten().map(|member| member.ajp)
+    }
+
     /// Index of the member `name` of load balancer `lb`.
     #[must_use]
     pub fn member_index(&self, lb: usize, name: &str) -> Option<usize> {
@@ -192,7 +197,7 @@ impl Layout {
         let children = part(plan.children, size_of::<ChildEntry>());
         let row_cells = plan.children + 1;
         let row_bytes = (row_cells * size_of::<AtomicU16>()).next_multiple_of(LINE);
-        let rows = 2 * ajp.count + lbs.count;
+        let rows = 2 * ajp.count + lbs.count + members.count;
         Self { ajp, lbs, members, children, cells: end, row_bytes, row_cells, size: end + rows * row_bytes }
     }
 
@@ -208,8 +213,12 @@ impl Layout {
         (lb < self.lbs.count).then_some(2 * self.ajp.count + lb)
     }
 
+    pub(super) fn member_row(&self, member: usize) -> Option<usize> {
+        (member < self.members.count).then_some(2 * self.ajp.count + self.lbs.count + member)
+    }
+
     pub(super) fn rows(&self) -> usize {
-        2 * self.ajp.count + self.lbs.count
+        2 * self.ajp.count + self.lbs.count + self.members.count
     }
 }
 

@@ -3,28 +3,32 @@
 //! Not here: busy and connected counts, which are kept per child (`children.rs`), and the rules for writing (`writer.rs`).
 //! The surprising thing: slots have no constructor. They lie in the mapping, all zero at first, and any bytes are a valid slot.
 //!
-//! Layout of 2026-11-22, version 1 (`layout::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
+//! Layout of 2026-11-22, version 2 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
 //!
 //! ```text
-//!  AjpSlot (832)                                LbSlot (256)                       MemberSlot (576)
-//!    0  name                                      0  name                            0  value, multiplier, sequence, state,
-//!   64  sequence, in use, state, CPong seen,     64  sequence, in use, times,           numbers of side 0 and 1
-//!       times, snapshot                              max_busy                       64  counters, times, in use
+//!  AjpSlot (1472)                               LbSlot (256)                       MemberSlot (640)
+//!    0  name                                      0  name                            0  value, multiplier, rank, hashes,
+//!   64  sequence, in use, state, CPong seen,     64  sequence, in use, times,           state, sequence, numbers of both sides
+//!       times, snapshot                              max_busy, drains               64  counters, times, in use
 //!  128  side 0: numbers                         128  side 0: numbers               128  name
 //!  192          host                            192  side 1: numbers               192  side 0: route, domain, redirect
 //!  256  side 1: numbers                                                            384  side 1: route, domain, redirect
 //!  320          host
 //!  384  counters of each request
-//!  448  response time  (3 lines)
+//!  448  response time  (3 lines)                                                    576  drain
 //!  640  time to first byte  (3 lines)
+//!  832  history  (8 lines)
+//! 1344  retries, failures by kind  (2 lines)
 //! ```
 //!
 //! What each request reads (numbers) is apart from what each request writes (counters). The one exception is line 0 of a
 //! member: choosing needs value, state and settings together, and gets them from a single line.
 
+use super::cause::{FAILINGS, Failing};
 use super::cell::{Counter, StateCell, Text, TextCell, Word, lock_code, lock_from_code, method_code, method_from_code};
 use super::error::ShmError;
 use super::histogram::Histogram;
+use super::history::{History, PERIODS, Period};
 use super::probe::{Found, ProbeStreak};
 use super::sequence::{Pair, Sequence};
 use crate::balancer::{Lock, Method};
@@ -32,7 +36,7 @@ use crate::config::{AjpSettings, LbSettings};
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(size_of::<AjpSlot>() == 832 && align_of::<AjpSlot>() == 64);
+    assert!(size_of::<AjpSlot>() == 1_472 && align_of::<AjpSlot>() == 64);
     assert!(size_of::<LbSlot>() == 256 && align_of::<LbSlot>() == 64);
     assert!(std::mem::offset_of!(AjpSlot, used) == 384 && std::mem::offset_of!(AjpSlot, response_time) == 448);
 };
@@ -81,6 +85,14 @@ pub struct AjpSlot {
     pub response_time: Histogram,
     /// From the first byte sent to the first byte received.
     pub first_byte_time: Histogram,
+    history: History,
+    /// Attempts that were made again, here or on another member, because one on this worker failed.
+    pub retries: Counter,
+    /// Failed attempts, by [`Failing`].
+    failures: [Counter; FAILINGS],
+    /// Number of the last one; counts only when there was any.
+    last_failure: Counter,
+    _spare: Counter,
 }
 
 #[derive(Debug)]
@@ -237,6 +249,40 @@ impl AjpSlot {
         now_s.abs_diff(last) >= interval_s && self.probed.replace(last, now_s)
     }
 
+    /// One more failed attempt.
+    pub fn count_failure(&self, failing: Failing) {
+        if let Some(counter) = self.failures.get(failing as usize) {
+            counter.add(1);
+        }
+        self.last_failure.set(failing as u64);
+    }
+
+    /// Failed attempts, in the order of [`Failing::ALL`].
+    #[must_use]
+    pub fn failures(&self) -> [u64; FAILINGS] {
+        std::array::from_fn(|place| self.failures.get(place).map_or(0, Counter::get))
+    }
+
+    /// Why the last one failed.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Failing> {
+        let last = usize::try_from(self.last_failure.get()).ok().and_then(|place| Failing::ALL.get(place));
+        last.copied().filter(|last| self.failures.get(*last as usize).is_some_and(|counter| counter.get() > 0))
+    }
+
+    /// The counters that only grow, in a fixed order.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Counter> {
+        let plain = [&self.used, &self.errors, &self.client_errors, &self.read, &self.transferred, &self.retries];
+        let times = self.response_time.counters().chain(self.first_byte_time.counters());
+        plain.into_iter().chain(&self.failures).chain(times)
+    }
+
+    pub(super) fn adopt_failures(&self, old: &Self) {
+        self.retries.set(old.retries.get());
+        self.failures.iter().zip(&old.failures).for_each(|(new, old)| new.set(old.get()));
+        self.last_failure.set(old.last_failure.get());
+    }
+
     /// What the background probes found last.
     #[must_use]
     pub fn probe_streak(&self) -> ProbeStreak {
@@ -255,6 +301,31 @@ impl AjpSlot {
     pub fn forget_probes(&self) {
         self.probes.set(ProbeStreak::default().code());
         self.probed.set(0);
+    }
+
+    /// One more request, at `now_s`.
+    #[inline]
+    pub fn count_used(&self, now_s: u64) {
+        self.history.turn(now_s, &self.used, &self.errors);
+        self.used.add(1);
+    }
+
+    /// One more failed request, at `now_s`.
+    pub fn count_error(&self, now_s: u64) {
+        self.history.turn(now_s, &self.used, &self.errors);
+        self.error_time.set(now_s);
+        self.errors.add(1);
+    }
+
+    /// Requests and errors of the last ten minutes, per [`super::PERIOD_S`] seconds; the period of `now_s` comes last.
+    #[must_use]
+    pub fn history(&self, now_s: u64) -> [Period; PERIODS] {
+        self.history.recent(now_s, self.used.get(), self.errors.get())
+    }
+
+    /// Takes over what happened lately; the counters are taken over by the caller.
+    pub(super) fn adopt_history(&self, old: &Self) {
+        self.history.adopt(&old.history);
     }
 
     /// Puts a worker into an empty slot. The caller holds the writers' lock, or is alone.
@@ -286,12 +357,15 @@ impl AjpSlot {
             &self.transferred,
             &self.max_busy,
             &self.max_connected,
+            &self.retries,
         ] {
             counter.set(0);
         }
         if with_errors {
             self.errors.set(0);
         }
+        self.history.reset(with_errors);
+        self.failures.iter().for_each(|counter| counter.set(0));
         self.response_time.reset();
         self.first_byte_time.reset();
         self.last_reset.set(now_s);
@@ -302,7 +376,7 @@ impl AjpSlot {
     }
 
     /// Leaves the slot as a writer does that is killed before its last store.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn abandon_half_way(&self, settings: &AjpSettings) {
         let host = Text::new(&settings.host).unwrap_or_else(|| self.address().host);
         self.sequence.abandon(|side| self.sides.at(side).store(settings, &host, u32::MAX));
@@ -371,7 +445,9 @@ pub struct LbSlot {
     pub last_maintain_time: Counter,
     /// Most requests at a time; kept by `Region::enter_lb`.
     pub max_busy: Counter,
-    _spare: [Counter; 4],
+    /// Some member drains; derived, so that requests need not ask each.
+    drains: Counter,
+    _spare: [Counter; 3],
     sides: Pair<LbSide>,
 }
 
@@ -427,6 +503,18 @@ impl LbSlot {
     #[must_use]
     pub fn method(&self) -> Method {
         self.sequence.read(|side| method_from_code(self.sides.at(side).method.get()))
+    }
+
+    /// Whether a drain of some member is under way.
+    #[inline]
+    #[must_use]
+    pub fn has_drains(&self) -> bool {
+        self.drains.get() != 0
+    }
+
+    /// The caller holds the writers' lock, or is alone.
+    pub(super) fn set_drains(&self, drains: bool) {
+        self.drains.set(drains.into());
     }
 
     /// What is held while choosing, alone.

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use super::lock::LockCell;
 use super::*;
-use crate::balancer::{Activation, Lock, Method, State};
+use crate::balancer::{Activation, Lock, Method, Selection, State, choose, route_hash};
 use crate::config::{AjpConfig, AjpSettings, Config, LbConfig, LbSettings, MemberConfig, MemberSettings, WorkerConfig};
 
 #[path = "../../tests/core/shm_fork.rs"]
@@ -232,6 +234,8 @@ fn a_view_carries_the_busy_count_of_the_ajp_worker() {
         multiplier: 2,
         value: 5,
         busy: 1,
+        route_hash: route_hash(b"route2"),
+        domain_hash: 0,
     };
     assert_eq!(region.view(2), Some(expected));
 }
@@ -338,6 +342,66 @@ fn multipliers_are_worked_out_again_after_a_writer_that_died_before_it_did() {
     assert_eq!(region.member(0).unwrap().multiplier(), 4);
 }
 
+#[test]
+fn a_change_that_a_dead_writer_published_reaches_the_policy_by_the_repair() {
+    let region = region();
+    let settings = MemberSettings {
+        route: "moved".to_owned(),
+        domain: "d9".to_owned(),
+        distance: -3,
+        activation: Activation::Disabled,
+        ..region.member(2).unwrap().settings()
+    };
+    let child = forks::fork(|| {
+        let Ok(writer) = region.lock() else { return 1 };
+        let stored = region.member(2).unwrap().publish(&settings);
+        std::mem::forget(writer);
+        u8::from(stored.is_err())
+    });
+    assert_eq!(child.wait(), Some(0));
+    assert_eq!(region.view(2).unwrap().activation, Activation::Active);
+    drop(region.lock().unwrap());
+    let view = region.view(2).unwrap();
+    assert_eq!((view.activation, view.distance), (Activation::Disabled, -3));
+    assert_eq!((view.route_hash, view.domain_hash), (route_hash(b"moved"), route_hash(b"d9")));
+}
+
+#[test]
+fn a_balancer_knows_whether_one_of_its_members_drains() {
+    let region = region();
+    let lb = region.lb(0).unwrap();
+    let begin = || region.lock().unwrap().drain_member(1, 1_000, None, 300).unwrap();
+    let change = |activation| {
+        let settings = MemberSettings { activation, ..region.member(1).unwrap().settings() };
+        region.lock().unwrap().set_member_settings(1, &settings).unwrap();
+    };
+    let ends: [(&str, &dyn Fn()); 4] = [
+        ("cancelled", &|| assert!(region.lock().unwrap().cancel_drain(1).unwrap())),
+        ("active", &|| change(Activation::Active)),
+        ("stopped", &|| change(Activation::Stopped)),
+        ("reset", &|| region.lock().unwrap().reset_member(1, 1_000).unwrap()),
+    ];
+    for (how, end) in ends {
+        assert!(!lb.has_drains(), "before {how}");
+        begin();
+        region.lock().unwrap().drain_member(2, 1_000, None, 300).unwrap();
+        region.lock().unwrap().cancel_drain(2).unwrap();
+        change(Activation::Disabled);
+        assert!(lb.has_drains(), "{how}: the other one goes on");
+        end();
+        assert!(!lb.has_drains(), "{how}");
+    }
+    let child = forks::fork(|| {
+        let Ok(writer) = region.lock() else { return 1 };
+        region.member(1).unwrap().drain().begin(1_000, None, 300);
+        std::mem::forget(writer);
+        0
+    });
+    assert_eq!(child.wait(), Some(0));
+    drop(region.lock().unwrap());
+    assert!(lb.has_drains(), "the repair works it out again");
+}
+
 /// Writes `byte` over all slots, entries and cells, not over the header with the lock.
 fn overwrite(region: &Region, byte: u8) {
     let start = size_of::<Header>();
@@ -366,6 +430,115 @@ fn any_bytes_read_as_legal_values() {
         region.reap_children().unwrap();
         region.lock().unwrap().set_ajp_settings(0, &odd_settings("again")).unwrap();
         assert_eq!(slot.settings(), odd_settings("again"), "over {byte:#x}");
+    }
+}
+
+#[test]
+fn memory_that_holds_no_lock_any_more_is_an_error_and_not_an_abort() {
+    for byte in [0x00, 0x20, 0x7F, 0xFF] {
+        let region = region();
+        let lock = std::ptr::from_ref(&region.header().lock).cast::<u8>().cast_mut();
+        // SAFETY: the lock lies in the mapping, is not held, and no other process or thread of this test uses it.
+        unsafe { lock.write_bytes(byte, size_of::<LockCell>()) };
+        assert!(matches!(region.lock(), Err(ShmError::Lock(error)) if error.raw_os_error() == Some(libc::EINVAL)));
+        assert!(region.register_child().is_err(), "{byte:#x}");
+        // The request path does without it.
+        drop(region.enter_ajp(Child::UNREGISTERED, 0));
+        assert_eq!(region.view(0).unwrap().state, State::Idle);
+    }
+}
+
+#[test]
+fn an_owner_that_stands_still_is_not_waited_for_for_ever() {
+    let region = region();
+    let owner = forks::fork(|| {
+        let Ok(writer) = region.lock() else { return 1 };
+        region.header().created.store(7, Ordering::Release);
+        std::mem::forget(writer);
+        forks::park()
+    });
+    while region.header().created.load(Ordering::Acquire) != 7 {
+        std::hint::spin_loop();
+    }
+    assert!(matches!(region.lock(), Err(ShmError::Lock(error)) if error.raw_os_error() == Some(libc::ETIMEDOUT)));
+    drop(owner);
+    assert!(region.lock().is_ok());
+}
+
+/// Everything a child does with the region, once.
+fn use_all(region: &Arc<Region>, child: Child) {
+    let texts = AllTexts(region);
+    for ids in [None, Some(&b"a.route1;b.d1"[..])] {
+        let selection = Selection { session_ids: ids, ..Selection::default() };
+        if let Ok(choice) = choose(region.members_of(0), &texts, &selection, &AtomicU32::new(1)) {
+            assert!(choice.index < 3);
+        }
+    }
+    let guards =
+        (region.enter_ajp(child, 0), region.enter_lb(child, 0), region.weigh(child, 1, 3), region.connect(child, 1));
+    assert!(region.busy_of_members(0).count() == 3 && region.ajp_busy(0) < 1 << 31);
+    for index in 0..3 {
+        let (ajp, member) = (region.ajp(index).unwrap(), region.member(index).unwrap());
+        assert!(ajp.settings().host.len() <= TEXT_MAX && member.settings().route.len() <= TEXT_MAX);
+        assert!(ajp.numbers().retries >= 1 && member.multiplier() >= 1);
+        member.state.set_unless_error(State::Ok);
+        member.value.decay(1);
+        ajp.record_probe(Found::Answer);
+    }
+    // The lock may be gone.
+    let _ = region.reap_children();
+    if let Ok(writer) = region.lock() {
+        writer.set_member_settings(1, &region.member(1).unwrap().settings()).unwrap();
+        writer.set_lb_settings(0, &region.lb(0).unwrap().settings()).unwrap();
+        writer.reset_lb(0, 5).unwrap();
+    }
+    let _ = region.claim_maintenance(9_999, 60);
+    drop(guards);
+}
+
+struct AllTexts<'r>(&'r Region);
+
+impl crate::balancer::Texts for AllTexts<'_> {
+    type Text<'a>
+        = Text
+    where
+        Self: 'a;
+    fn route(&self, member: usize) -> Text {
+        self.0.members_of(0)[member].text(MemberText::Route)
+    }
+    fn domain(&self, member: usize) -> Text {
+        self.0.members_of(0)[member].text(MemberText::Domain)
+    }
+    fn redirect(&self, member: usize) -> Text {
+        self.0.members_of(0)[member].text(MemberText::Redirect)
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+
+    /// The words of the lock itself are left alone: with its kind intact and an owner made up, it would be waited for.
+    #[test]
+    fn garbage_in_the_mapping_is_never_trusted(
+        patches in proptest::collection::vec((0_usize..1 << 14, proptest::collection::vec(proptest::prelude::any::<u8>(), 1..200)), 1..12),
+    ) {
+        let region = Arc::new(region());
+        let child = region.register_child().unwrap();
+        let lock = std::mem::offset_of!(Header, lock);
+        for (at, bytes) in patches {
+            for (at, byte) in (at % region.size()..region.size()).zip(bytes) {
+                if (lock..lock + size_of::<LockCell>()).contains(&at) {
+                    continue;
+                }
+                let target = region.memory.as_mut_ptr().wrapping_add(at);
+                // SAFETY: `at` lies in the mapping, which no other process or thread of this test uses now.
+                unsafe { target.write(byte) };
+            }
+            use_all(&region, child);
+            let new = region_of(&config());
+            new.adopt(&region, true).unwrap();
+            use_all(&Arc::new(new), Child::UNREGISTERED);
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The writers' lock in hand: changes of settings, resets, and the repair after a writer that died.
 //!
 //! Not here: whether an admin may (`status`). The surprising thing: whoever gets the lock from a dead owner has nothing to undo.
-//! Interrupted settings were never visible; what is left is to make odd sequences even and to work the multipliers out again.
+//! Interrupted settings were never visible; what is left is to make odd sequences even and to work out again what derives from settings.
 
 use super::Region;
 use super::error::ShmError;
 use super::lock::{Held, Owner};
 use super::member::MemberSlot;
 use super::slot::{AjpSlot, LbSlot};
-use crate::balancer::Method;
+use crate::balancer::{Activation, Method};
 use crate::config::{AjpSettings, LbSettings, MemberSettings};
 
 /// Largest least common multiple of lbfactors that is used as it is; values grow by up to this much with each request.
@@ -25,9 +25,9 @@ impl Region {
     /// Takes the writers' lock, and repairs what a dead owner left. Also the lock of `lock=Pessimistic`.
     ///
     /// # Errors
-    /// [`ShmError::Lock`] when this thread holds the lock already, or the memory of the lock was overwritten.
+    /// [`ShmError::Lock`] when this thread holds the lock already, the memory of the lock was overwritten, or its owner stands still.
     pub fn lock(&self) -> Result<Writer<'_>, ShmError> {
-        let (held, owner) = self.header().lock.lock().map_err(ShmError::Lock)?;
+        let (held, owner) = self.header().lock.lock(&self.mark).map_err(ShmError::Lock)?;
         if owner == Owner::Died {
             // Repair first: if we die in it, the next one is told so as well.
             self.repair();
@@ -43,7 +43,19 @@ impl Region {
         for sequence in ajp.chain(lbs).chain(members) {
             sequence.repair();
         }
-        (0..self.plan().lb_count()).for_each(|lb| self.update_multipliers(lb));
+        self.member_slots().iter().for_each(MemberSlot::derive);
+        for lb in 0..self.plan().lb_count() {
+            self.update_multipliers(lb);
+            self.update_drains(lb);
+        }
+    }
+
+    /// Notes at load balancer `lb` whether a member of it drains: the last step of whatever begins or ends a drain. The caller holds the
+    /// lock, or is alone.
+    pub(super) fn update_drains(&self, lb: usize) {
+        if let Some(slot) = self.lb(lb) {
+            slot.set_drains(self.members_of(lb).iter().any(|member| member.drain().is_on()));
+        }
     }
 
     /// Works out the multipliers of all members of `lb` (reference: lb-shm-status.md section 2.4). The caller holds the lock, or
@@ -71,12 +83,18 @@ impl Writer<'_> {
         self.ajp(ajp)?.store(settings)
     }
 
-    /// Stores the settings of load balancer `lb`, all at once.
+    /// Stores the settings of load balancer `lb`, all at once. When the method becomes Busyness, or is it no more, the values of its
+    /// members start again at 0: requests in progress do not compare to anything that was counted, and do not decay.
     ///
     /// # Errors
     /// [`ShmError::NoSuchSlot`].
     pub fn set_lb_settings(&self, lb: usize, settings: &LbSettings) -> Result<(), ShmError> {
-        self.lb(lb)?.store(settings);
+        let slot = self.lb(lb)?;
+        let before = slot.method();
+        slot.store(settings);
+        if before != settings.method && [before, settings.method].contains(&Method::Busyness) {
+            self.clear_values(lb);
+        }
         Ok(())
     }
 
@@ -93,6 +111,10 @@ impl Writer<'_> {
         let lb = self.region.plan().lb_of(member).ok_or(ShmError::NoSuchSlot)?;
         let (activation, lb_factor) = (slot.activation(), slot.lb_factor());
         slot.store(settings)?;
+        if settings.activation != Activation::Disabled {
+            slot.drain().cancel();
+            self.region.update_drains(lb);
+        }
         if slot.lb_factor() != lb_factor {
             self.region.update_multipliers(lb);
         }
@@ -100,6 +122,28 @@ impl Writer<'_> {
             self.clear_values(lb);
         }
         Ok(())
+    }
+
+    /// Disables a member and begins its drain, or begins it anew.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`].
+    pub fn drain_member(&self, member: usize, now_s: u64, until_s: Option<u64>, quiet_s: u64) -> Result<(), ShmError> {
+        let slot = self.member(member)?;
+        let settings = MemberSettings { activation: Activation::Disabled, ..slot.settings() };
+        self.set_member_settings(member, &settings)?;
+        slot.drain().begin(now_s, until_s, quiet_s);
+        self.update_drains_with(member)
+    }
+
+    /// Ends the drain of a member, whose activation stays; returns whether there was one.
+    ///
+    /// # Errors
+    /// [`ShmError::NoSuchSlot`].
+    pub fn cancel_drain(&self, member: usize) -> Result<bool, ShmError> {
+        let was_on = self.member(member)?.drain().cancel();
+        self.update_drains_with(member)?;
+        Ok(was_on)
     }
 
     /// Sets the values of all members of `lb` to 0.
@@ -124,9 +168,9 @@ impl Writer<'_> {
     /// [`ShmError::NoSuchSlot`].
     pub fn reset_member(&self, member: usize, now_s: u64) -> Result<(), ShmError> {
         let ajp = self.region.plan().ajp_of(member).ok_or(ShmError::NoSuchSlot)?;
-        self.member(member)?.reset();
+        self.member(member)?.reset(now_s);
         self.ajp(ajp)?.reset(now_s, false);
-        Ok(())
+        self.update_drains_with(member)
     }
 
     /// Resets a load balancer and all its members.
@@ -138,6 +182,11 @@ impl Writer<'_> {
         slot.max_busy.set(0);
         slot.last_reset.set(now_s);
         self.region.plan().members_of(lb).try_for_each(|member| self.reset_member(member, now_s))
+    }
+
+    fn update_drains_with(&self, member: usize) -> Result<(), ShmError> {
+        self.region.update_drains(self.region.plan().lb_of(member).ok_or(ShmError::NoSuchSlot)?);
+        Ok(())
     }
 
     fn ajp(&self, index: usize) -> Result<&AjpSlot, ShmError> {

@@ -90,11 +90,25 @@ pub enum Verb {
     Version,
     /// The properties at the start.
     Dump,
+    /// What would become of a request.
+    Explain,
+    /// A member is emptied and then stopped.
+    Drain,
 }
 
 impl Verb {
-    const ALL: [Self; 8] =
-        [Self::List, Self::Show, Self::Edit, Self::Update, Self::Reset, Self::Recover, Self::Version, Self::Dump];
+    const ALL: [Self; 10] = [
+        Self::List,
+        Self::Show,
+        Self::Edit,
+        Self::Update,
+        Self::Reset,
+        Self::Recover,
+        Self::Version,
+        Self::Dump,
+        Self::Explain,
+        Self::Drain,
+    ];
 
     fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.word() == word)
@@ -112,6 +126,8 @@ impl Verb {
             Self::Recover => "recover",
             Self::Version => "version",
             Self::Dump => "dump",
+            Self::Explain => "explain",
+            Self::Drain => "drain",
         }
     }
 
@@ -124,7 +140,7 @@ impl Verb {
     /// Whether it changes anything, so that no other site may ask for it.
     #[must_use]
     pub const fn changes_state(self) -> bool {
-        matches!(self, Self::Update | Self::Reset | Self::Recover)
+        matches!(self, Self::Update | Self::Reset | Self::Recover | Self::Drain)
     }
 
     const fn needs_worker(self) -> bool {
@@ -179,7 +195,7 @@ impl Parameters {
         for part in query.split(|&byte| byte == b'&') {
             let Some(equals) = memchr::memchr(b'=', part).filter(|&at| at > 0) else { continue };
             let (key, value) = part.split_at_checked(equals).unwrap_or((part, &[]));
-            let Some(value) = decode(value.get(1..).unwrap_or_default()) else {
+            let Some(value) = decode(value.get(1..).unwrap_or_default()).map(lossy) else {
                 parameters.broken = true;
                 break;
             };
@@ -192,6 +208,14 @@ impl Parameters {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The last value of a parameter, decoded but not masked: for what is compared as bytes and escaped when it is printed.
+    #[must_use]
+    pub fn raw(query: &[u8], key: &str) -> Option<Vec<u8>> {
+        let parts = query.split(|&byte| byte == b'&');
+        let mut values = parts.filter_map(|part| part.strip_prefix(key.as_bytes())?.strip_prefix(b"="));
+        decode(values.next_back()?)
     }
 
     /// All of them, in the order of their first appearance.
@@ -235,7 +259,7 @@ const OLD_NAMES: [(&str, &str); 7] =
     [("lr", "vlr"), ("lt", "vlt"), ("ls", "vls"), ("lf", "vlf"), ("wf", "vwf"), ("wr", "vwr"), ("wc", "vwc")];
 
 /// `+` and `%XX`; `None` when a percent sign is not followed by two hex digits, or gives a NUL byte.
-fn decode(value: &[u8]) -> Option<String> {
+fn decode(value: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.iter();
     while let Some(&byte) = rest.next() {
@@ -249,13 +273,29 @@ fn decode(value: &[u8]) -> Option<String> {
             _ => byte,
         });
     }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    Some(bytes)
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What could begin or end an HTML element or attribute is replaced, wherever a parameter is printed or compared.
 #[must_use]
 pub fn masked(text: &str) -> String {
     text.replace(['<', '>', '?', '"'], "@")
+}
+
+/// Whether a letter begins a new line for some reader of text.
+#[must_use]
+pub fn ends_line(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
+/// What could begin a new line is replaced, so that nothing that was asked forges a line of an answer.
+#[must_use]
+pub fn on_one_line(text: &str) -> String {
+    text.replace(ends_line, "@")
 }
 
 /// A request that may be carried out.
@@ -494,13 +534,13 @@ mod tests {
     #[test]
     fn read_only_refuses_what_edits() {
         let access = Access { admitted: true, read_only: true };
-        for verb in ["edit", "update", "reset", "recover"] {
+        for verb in ["edit", "update", "reset", "recover", "drain"] {
             let message = "This command is not allowed in read only mode.";
             let query = format!("cmd={verb}");
             assert_eq!(Command::parse(query.as_bytes(), access).unwrap_err().message, message);
             assert_eq!(rejected(&format!("opt=33&{query}")).1, message);
         }
-        for verb in ["list", "show", "version", "dump"] {
+        for verb in ["list", "show", "version", "dump", "explain"] {
             assert!(Command::parse(format!("cmd={verb}").as_bytes(), access).is_ok());
         }
     }

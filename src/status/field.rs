@@ -3,6 +3,7 @@
 //! Not here: where they are stored (`shm`). The surprising thing: C mod_jk overlooks a value it does not like and answers OK; here
 //! each value is either one of those that C accepts, or an error that says what is expected (DEVIATIONS section 6).
 
+use super::command::ends_line;
 use crate::balancer::{Activation, Lock, Method};
 use crate::config::value::{self, Number};
 use crate::config::{AjpSettings, LbSettings, MemberSettings};
@@ -34,6 +35,8 @@ pub enum Value {
     Method(Method),
     /// A lock.
     Lock(Lock),
+    /// `recovery_options` that were never set. Forms and the old formats show them as 0, which means something else.
+    NotSet,
 }
 
 impl Value {
@@ -47,6 +50,7 @@ impl Value {
             Self::Activation(activation) => activation.text().to_owned(),
             Self::Method(method) => method.text().to_owned(),
             Self::Lock(lock) => lock.text().to_owned(),
+            Self::NotSet => "not set".to_owned(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Value {
             Self::Activation(activation) => activation.code().to_string(),
             Self::Method(method) => method.code().to_string(),
             Self::Lock(lock) => lock.code().to_string(),
+            Self::NotSet => "0".to_owned(),
         }
     }
 }
@@ -211,7 +216,7 @@ pub static AJP: [Field; 13] = [
         attribute: "recovery_options",
         hint: "sum of bits",
         kind: Kind::Number { least: 0, most: MOST },
-        get: |draft| Value::Number(draft.ajp.recovery_options.unwrap_or(0).into()),
+        get: |draft| draft.ajp.recovery_options.map_or(Value::NotSet, |options| Value::Number(options.into())),
         put: |draft, value| {
             if let Value::Number(number) = value {
                 draft.ajp.recovery_options = number.try_into().ok();
@@ -288,7 +293,7 @@ fn checked_text(what: &'static str, text: &str) -> Result<String, BadValue> {
         return Err(BadValue::TooLong(what));
     }
     // A line break would forge a line of the text formats and of the log.
-    if text.chars().any(char::is_control) {
+    if text.chars().any(ends_line) {
         return Err(BadValue::Expected(format!("a {what} without control characters")));
     }
     Ok(text.to_owned())
@@ -310,7 +315,7 @@ mod tests {
     fn read(param: &str, text: &str) -> Result<String, BadValue> {
         let field = field(param);
         let current = match (field.get)(&Draft::default()) {
-            Value::Number(_) => Value::Number(7),
+            Value::Number(_) | Value::NotSet => Value::Number(7),
             other => other,
         };
         field.parse(text, &current).map(|value| value.log_text())
@@ -325,7 +330,7 @@ mod tests {
         for field in all() {
             let mut draft = Draft::default();
             let new = match (field.get)(&draft) {
-                Value::Number(_) => Value::Number(9_216),
+                Value::Number(_) | Value::NotSet => Value::Number(9_216),
                 Value::Text(_) => Value::Text("other".to_owned()),
                 Value::Flag(on) => Value::Flag(!on),
                 Value::Activation(_) => Value::Activation(Activation::Stopped),

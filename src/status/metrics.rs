@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Ask;
 use super::view::{Ajp, Balancer, Member, Times, View};
 use crate::log::Shown;
-use crate::shm::{BUCKETS, Histogram};
+use crate::shm::{BUCKETS, Failing, Histogram};
 
 /// Which of the two syntaxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,79 @@ fn distinct(view: &View) -> Vec<(String, &Ajp)> {
     once.map(|ajp| (format!("worker=\"{}\"", escaped(&ajp.name)), ajp)).collect()
 }
 
+/// Number of a member.
+type OfMember = fn(&Member) -> i128;
+/// Number of an AJP worker.
+type OfWorker = fn(&Ajp) -> i128;
+
+/// Families of members: name, kind, help, number.
+const OF_MEMBERS: [(&str, Kind, &str, OfMember); 12] = [
+    ("jk_member_usable", Kind::Gauge, "1 when new work may go to the member.", |member| i128::from(member.is_usable())),
+    ("jk_member_state", Kind::Gauge, "0 idle, 1 ok, 2 recovering, 3 forced, 4 busy, 5 error, 6 probing.", |member| {
+        member.state.code().into()
+    }),
+    ("jk_member_state_timestamp_seconds", Kind::Gauge, "Since when the state is what it is.", |member| {
+        member.state_since.0.into()
+    }),
+    ("jk_member_activation", Kind::Gauge, "0 active, 1 disabled, 2 stopped.", |member| {
+        member.settings.activation.code().into()
+    }),
+    ("jk_member_draining", Kind::Gauge, "1 while the member is emptied by cmd=drain.", |member| {
+        i128::from(member.drain.is_some())
+    }),
+    ("jk_member_drain_sessions", Kind::Gauge, "Sessions seen since the drain began, about.", |member| {
+        member.drain.map_or(0, |drain| drain.sessions).into()
+    }),
+    ("jk_member_sessions_total", Kind::Counter, "Elections for requests without a session.", |member| {
+        member.sessions.into()
+    }),
+    ("jk_member_errors_total", Kind::Counter, "Failures counted against the member.", |member| member.errors.into()),
+    ("jk_member_value", Kind::Gauge, "Accumulated load; the least one is elected.", |member| member.value.into()),
+    ("jk_member_lbfactor", Kind::Gauge, "Share of the load.", |member| member.settings.lb_factor.into()),
+    ("jk_member_distance", Kind::Gauge, "Smaller is preferred.", |member| member.settings.distance.into()),
+    ("jk_member_error_timestamp_seconds", Kind::Gauge, "First of consecutive errors; 0 = none.", |member| {
+        member.first_error.into()
+    }),
+];
+
+/// Families of AJP workers: name, kind, unit, help, number.
+const OF_WORKERS: [(&str, Kind, &str, &str, OfWorker); 14] = [
+    ("jk_worker_requests_total", Kind::Counter, "", "Requests given to the worker.", |ajp| ajp.used.into()),
+    ("jk_worker_errors_total", Kind::Counter, "", "Requests that failed because of the worker.", |ajp| {
+        ajp.errors.into()
+    }),
+    ("jk_worker_client_errors_total", Kind::Counter, "", "Requests that failed because of their client.", |ajp| {
+        ajp.client_errors.into()
+    }),
+    ("jk_worker_reply_timeouts", Kind::Gauge, "", "Replies that came too late; halves with each maintenance.", |ajp| {
+        ajp.reply_timeouts.into()
+    }),
+    ("jk_worker_sent_bytes_total", Kind::Counter, "bytes", "Bytes sent to the worker.", |ajp| ajp.transferred.into()),
+    ("jk_worker_received_bytes_total", Kind::Counter, "bytes", "Bytes received from the worker.", |ajp| {
+        ajp.read.into()
+    }),
+    ("jk_worker_busy", Kind::Gauge, "", "Requests in progress.", |ajp| ajp.busy.into()),
+    ("jk_worker_busy_max", Kind::Gauge, "", "Most requests in progress at a time since the last reset.", |ajp| {
+        ajp.max_busy.into()
+    }),
+    ("jk_worker_connections", Kind::Gauge, "", "Open connections of all children.", |ajp| ajp.connected.into()),
+    ("jk_worker_connections_max", Kind::Gauge, "", "Most connections at a time since the last reset.", |ajp| {
+        ajp.max_connected.into()
+    }),
+    ("jk_worker_connections_idle", Kind::Gauge, "", "Open connections without a request.", |ajp| ajp.idle().into()),
+    ("jk_worker_pool_size", Kind::Gauge, "", "Connections that each child may have.", |ajp| ajp.pool_size.into()),
+    (
+        "jk_worker_retries_total",
+        Kind::Counter,
+        "",
+        "Attempts made again, here or on another member, because one on this worker failed.",
+        |ajp| ajp.retries.into(),
+    ),
+    ("jk_worker_reset_timestamp_seconds", Kind::Gauge, "seconds", "When the counters began.", |ajp| {
+        ajp.last_reset.into()
+    }),
+];
+
 struct Out {
     text: String,
     syntax: Syntax,
@@ -121,35 +194,6 @@ impl Out {
     }
 
     fn members(&mut self, balancers: &[Balancer]) {
-        type Number = fn(&Member) -> i128;
-        const FAMILIES: [(&str, Kind, &str, Number); 9] = [
-            ("jk_member_usable", Kind::Gauge, "1 when new work may go to the member.", |member| {
-                i128::from(member.is_usable())
-            }),
-            (
-                "jk_member_state",
-                Kind::Gauge,
-                "0 idle, 1 ok, 2 recovering, 3 forced, 4 busy, 5 error, 6 probing.",
-                |member| member.state.code().into(),
-            ),
-            ("jk_member_activation", Kind::Gauge, "0 active, 1 disabled, 2 stopped.", |member| {
-                member.settings.activation.code().into()
-            }),
-            ("jk_member_sessions_total", Kind::Counter, "Elections for requests without a session.", |member| {
-                member.sessions.into()
-            }),
-            ("jk_member_errors_total", Kind::Counter, "Failures counted against the member.", |member| {
-                member.errors.into()
-            }),
-            ("jk_member_value", Kind::Gauge, "Accumulated load; the least one is elected.", |member| {
-                member.value.into()
-            }),
-            ("jk_member_lbfactor", Kind::Gauge, "Share of the load.", |member| member.settings.lb_factor.into()),
-            ("jk_member_distance", Kind::Gauge, "Smaller is preferred.", |member| member.settings.distance.into()),
-            ("jk_member_error_timestamp_seconds", Kind::Gauge, "First of consecutive errors; 0 = none.", |member| {
-                member.first_error.into()
-            }),
-        ];
         let mut labels = Vec::new();
         for lb in balancers {
             let name = escaped(&lb.name);
@@ -159,58 +203,28 @@ impl Out {
                     .map(|member| (format!("lb=\"{name}\",worker=\"{}\"", escaped(&member.ajp.name)), member)),
             );
         }
-        for (name, kind, help, number) in FAMILIES {
+        for (name, kind, help, number) in OF_MEMBERS {
             self.family(name, kind, if name.ends_with("_seconds") { "seconds" } else { "" }, help);
             labels.iter().for_each(|(label, member)| self.sample(name, label, number(member)));
         }
     }
 
     fn workers(&mut self, workers: &[(String, &Ajp)]) {
-        type Number = fn(&Ajp) -> i128;
-        const FAMILIES: [(&str, Kind, &str, &str, Number); 11] = [
-            ("jk_worker_requests_total", Kind::Counter, "", "Requests given to the worker.", |ajp| ajp.used.into()),
-            ("jk_worker_errors_total", Kind::Counter, "", "Requests that failed because of the worker.", |ajp| {
-                ajp.errors.into()
-            }),
-            (
-                "jk_worker_client_errors_total",
-                Kind::Counter,
-                "",
-                "Requests that failed because of their client.",
-                |ajp| ajp.client_errors.into(),
-            ),
-            (
-                "jk_worker_reply_timeouts",
-                Kind::Gauge,
-                "",
-                "Replies that came too late; halves with each maintenance.",
-                |ajp| ajp.reply_timeouts.into(),
-            ),
-            ("jk_worker_sent_bytes_total", Kind::Counter, "bytes", "Bytes sent to the worker.", |ajp| {
-                ajp.transferred.into()
-            }),
-            ("jk_worker_received_bytes_total", Kind::Counter, "bytes", "Bytes received from the worker.", |ajp| {
-                ajp.read.into()
-            }),
-            ("jk_worker_busy", Kind::Gauge, "", "Requests in progress.", |ajp| ajp.busy.into()),
-            (
-                "jk_worker_busy_max",
-                Kind::Gauge,
-                "",
-                "Most requests in progress at a time since the last reset.",
-                |ajp| ajp.max_busy.into(),
-            ),
-            ("jk_worker_connections", Kind::Gauge, "", "Open connections of all children.", |ajp| ajp.connected.into()),
-            ("jk_worker_connections_max", Kind::Gauge, "", "Most connections at a time since the last reset.", |ajp| {
-                ajp.max_connected.into()
-            }),
-            ("jk_worker_reset_timestamp_seconds", Kind::Gauge, "seconds", "When the counters began.", |ajp| {
-                ajp.last_reset.into()
-            }),
-        ];
-        for (name, kind, unit, help, number) in FAMILIES {
+        for (name, kind, unit, help, number) in OF_WORKERS {
             self.family(name, kind, unit, help);
             workers.iter().for_each(|(label, ajp)| self.sample(name, label, number(ajp)));
+        }
+        let name = "jk_worker_attempt_failures_total";
+        self.family(
+            name,
+            Kind::Counter,
+            "",
+            "Attempts that failed, by cause; those that were made again count as well.",
+        );
+        for (label, ajp) in workers {
+            for (failing, count) in Failing::ALL.into_iter().zip(ajp.failures).filter(|(_, count)| *count > 0) {
+                self.sample(name, &format!("{label},cause=\"{}\"", failing.word()), count);
+            }
         }
         let name = "jk_worker_response_seconds";
         self.family(name, Kind::Histogram, "seconds", "From the first byte sent to the end of the response.");

@@ -9,6 +9,9 @@
 //! ```
 
 pub mod command;
+mod drain;
+mod effective;
+mod explain;
 mod export;
 pub mod field;
 mod html;
@@ -21,15 +24,17 @@ pub mod view;
 use std::sync::Arc;
 
 use command::{Format, Verb};
+pub use explain::balance_of;
 pub use provenance::Provenance;
 pub use view::Clock;
 
 use crate::balancer::rating::Ratings;
 use crate::config::{Config, StatusConfig};
 use crate::uri_map::UriMap;
+use crate::worker::lb::LbWorker;
 use crate::worker::shared::Shared;
 use crate::worker::{AjpWorker, Log, say};
-use command::{Access, Command, Options, Target};
+use command::{Access, Command, Options, Target, on_one_line};
 use export::{Body, Head, Report};
 use metrics::Syntax;
 use view::{View, Viewer};
@@ -49,7 +54,10 @@ pub struct Scene<'a> {
     pub shared: &'a Shared,
     /// The AJP workers, in the order of [`Config::ajp`].
     pub ajp: &'a [Arc<AjpWorker>],
-    /// The servers and their URI rules as they are now; asked for at most once.
+    /// The load balancers, in the order of their slots.
+    pub lbs: &'a [Arc<LbWorker>],
+    /// The servers and their URI rules as they are now, in httpd's order: the main one, then the virtual hosts from the last one written
+    /// to the first.
     pub sites: &'a dyn Fn() -> Vec<Site>,
     /// Where changes are logged.
     pub log: Log<'a>,
@@ -64,6 +72,17 @@ pub struct Site {
     pub label: Arc<str>,
     /// Its rules.
     pub map: Arc<UriMap>,
+    /// How requests find it.
+    pub host: Host,
+}
+
+/// How requests find a server.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// ServerName and aliases, which may have `*` and `?`.
+    pub names: Vec<String>,
+    /// Addresses of its `<VirtualHost>` with ports (0 = any); none for the main server.
+    pub addresses: Vec<(String, u16)>,
 }
 
 /// One request.
@@ -76,6 +95,8 @@ pub struct Ask<'a> {
     pub user: Option<&'a [u8]>,
     /// Which page a browser was on.
     pub provenance: Provenance<'a>,
+    /// Place of the server that was asked among [`Scene::sites`].
+    pub site: usize,
     /// Name of the server.
     pub server_name: &'a [u8],
     /// Port of the server.
@@ -157,7 +178,7 @@ impl StatusWorker {
         let command = match Command::parse(ask.query, access) {
             Ok(command) => command,
             Err(rejected) => {
-                return self.failure(scene, ask, rejected.format, None, rejected.message.to_owned());
+                return self.failure(scene, ask, rejected.format, rejected.message.to_owned());
             }
         };
         if command.verb.changes_state()
@@ -171,12 +192,12 @@ impl StatusWorker {
                 command.verb.word()
             );
             let message = "Refused: a page of another site asked for this change.".to_owned();
-            let page = self.failure(scene, ask, command.format, Some(&command), message);
+            let page = self.failure(scene, ask, command.format, message);
             return Page { status: 403, ..page };
         }
         match command.target(scene.config) {
             Ok(target) => self.carry_out(scene, ask, &command, target.as_ref()),
-            Err(message) => self.failure(scene, ask, command.format, Some(&command), message.to_owned()),
+            Err(message) => self.failure(scene, ask, command.format, message.to_owned()),
         }
     }
 
@@ -201,38 +222,103 @@ impl StatusWorker {
         admitted
     }
 
-    fn carry_out(&self, scene: &Scene<'_>, ask: &Ask<'_>, command: &Command, target: Option<&Target<'_>>) -> Page {
+    /// Does what the command asks for; a refusal is one line, whatever was asked.
+    fn change(&self, scene: &Scene<'_>, command: &Command, target: Option<&Target<'_>>) -> Result<(), String> {
         let changed = match (command.verb, target) {
-            (Verb::Update, Some(target)) => update::update(self.name(), scene, target, &command.parameters),
+            (Verb::Update, Some(target)) => {
+                let is_new = matches!(command.format, Format::Html | Format::Json | Format::Prom);
+                let understood = if is_new { update::understood(target, &command.parameters) } else { Ok(()) };
+                understood.and_then(|()| update::update(self.name(), scene, target, &command.parameters))
+            }
             (Verb::Reset, Some(target)) => update::reset(self.name(), scene, target),
             (Verb::Recover, Some(target)) => update::recover(self.name(), scene, target),
+            (Verb::Drain, Some(target)) => drain::drain(self.name(), scene, target, &command.parameters),
             (Verb::Edit, Some(Target::Status)) if command.format == Format::Html => {
                 Err("Error in generating this worker's configuration form.".to_owned())
             }
+            (Verb::Edit, Some(Target::Lb { members: None, .. })) if command.format == Format::Html => {
+                command.parameters.get("att").and_then(update::no_aspect).map_or(Ok(()), Err)
+            }
             _ => Ok(()),
         };
-        if let Err(message) = changed {
-            return self.failure(scene, ask, command.format, Some(command), message);
+        let changed = changed.map_err(|message| on_one_line(&message));
+        if let Err(message) = &changed
+            && command.verb == Verb::Update
+        {
+            say!(scene.log, Warn, "Status worker '{}' refused cmd=update: {message}", self.name());
         }
+        changed
+    }
+
+    fn carry_out(&self, scene: &Scene<'_>, ask: &Ask<'_>, command: &Command, target: Option<&Target<'_>>) -> Page {
+        let changed = self.change(scene, command, target);
+        // A drain that began has a page of its own, which shows what is left.
+        let has_own_page = command.verb == Verb::Drain && changed.is_ok();
+        if command.format == Format::Html && command.verb.changes_state() && !has_own_page {
+            return self.after_change(scene, ask, command, target, changed);
+        }
+        if let Err(message) = changed {
+            return self.failure(scene, ask, command.format, message);
+        }
+        let explanation = match explanation(scene, ask, command) {
+            Ok(explanation) => explanation,
+            Err(message) => return self.failure(scene, ask, command.format, on_one_line(&message)),
+        };
+        let explanation = explanation.as_ref();
+        scene.shared.region.catch_up();
         let view = self.view(scene, command, target);
-        let is_listing = matches!(command.verb, Verb::List | Verb::Show);
+        let is_listing = matches!(command.verb, Verb::List | Verb::Show | Verb::Drain);
         let body = match command.format {
-            Format::Html => html::Screen { config: &self.config, scene, ask, command, target, view: &view }.render(),
+            Format::Html => {
+                let (config, result) = (&self.config, command.verb.changes_state().then_some((command, &Outcome::Ok)));
+                html::Screen { config, scene, ask, command, target, view: &view, explanation, result }.render()
+            }
             Format::Json => {
-                let extra = json::extra(scene, command.verb);
-                json::render(scene, ask, is_listing.then_some(&view), extra, &Outcome::Ok)
+                let content = json::Content { view: is_listing.then_some(&view), explanation };
+                json::render(scene, ask, Some(command.verb), &content, &Outcome::Ok)
             }
             Format::Prom => metrics::render(&view, Syntax::accepted(ask.accept), ask),
-            Format::Xml | Format::Txt | Format::Prop => self.export(scene, ask, command, &view),
+            Format::Xml | Format::Txt | Format::Prop => {
+                let told = explanation.map(explain::text::render).unwrap_or_default();
+                told + &self.export(scene, ask, command, &view)
+            }
         };
         self.page(ask, command.format, body)
+    }
+
+    /// The page after a change: what it was asked on, with the result and as things are now; or the form again, if that failed.
+    fn after_change(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        command: &Command,
+        target: Option<&Target<'_>>,
+        changed: Result<(), String>,
+    ) -> Page {
+        let outcome = changed.map_or_else(Outcome::Failed, |()| Outcome::Ok);
+        let (config, explanation, result) = (&self.config, None, Some((command, &outcome)));
+        if command.verb == Verb::Update && outcome != Outcome::Ok {
+            let view = &View::default();
+            let screen = html::Screen { config, scene, ask, command, target, view, explanation, result };
+            return self.page(ask, Format::Html, screen.render());
+        }
+        let mut before = html::view_before(ask.path, command);
+        let target = before.target(scene.config).unwrap_or_else(|_| {
+            before.verb = Verb::List;
+            None
+        });
+        let (command, target) = (&before, target.as_ref());
+        scene.shared.region.catch_up();
+        let view = self.view(scene, command, target);
+        let screen = html::Screen { config, scene, ask, command, target, view: &view, explanation, result };
+        self.page(ask, Format::Html, screen.render())
     }
 
     fn export(&self, scene: &Scene<'_>, ask: &Ask<'_>, command: &Command, view: &View) -> String {
         let head = match command.verb {
             Verb::List | Verb::Show | Verb::Version | Verb::Dump => Head::Full,
             Verb::Edit => Head::Server,
-            Verb::Update | Verb::Reset | Verb::Recover => Head::None,
+            Verb::Update | Verb::Reset | Verb::Recover | Verb::Explain | Verb::Drain => Head::None,
         };
         let body = match command.verb {
             Verb::List => Body::List(view),
@@ -253,7 +339,7 @@ impl StatusWorker {
             (Verb::Show, Some(Target::Ajp(ajp))) => {
                 View { workers: viewer().plain(*ajp).into_iter().collect(), ..View::default() }
             }
-            (Verb::Show, Some(Target::Lb { lb, config, members })) => {
+            (Verb::Show | Verb::Drain, Some(Target::Lb { lb, config, members })) => {
                 let balancer = viewer().balancer(*lb, config, members.as_deref());
                 View { balancers: balancer.into_iter().collect(), ..View::default() }
             }
@@ -261,18 +347,11 @@ impl StatusWorker {
         }
     }
 
-    fn failure(
-        &self,
-        scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        format: Format,
-        command: Option<&Command>,
-        message: String,
-    ) -> Page {
+    fn failure(&self, scene: &Scene<'_>, ask: &Ask<'_>, format: Format, message: String) -> Page {
         let outcome = Outcome::Failed(message);
         let body = match format {
-            Format::Html => html::failure(&self.config, ask, command, outcome.message()),
-            Format::Json => json::render(scene, ask, None, json::none(), &outcome),
+            Format::Html => html::failure(&self.config, ask, outcome.message()),
+            Format::Json => json::render(scene, ask, None, &json::Content::default(), &outcome),
             Format::Prom => format!("# ERROR - {}\n", outcome.message()),
             Format::Xml | Format::Txt | Format::Prop => {
                 let (head, body) = (Head::None, Body::Nothing);
@@ -286,11 +365,6 @@ impl StatusWorker {
     }
 
     fn page(&self, ask: &Ask<'_>, format: Format, body: String) -> Page {
-        let css = self.config.css.as_deref().and_then(html::origin_of).unwrap_or_default();
-        let policy = format!(
-            "default-src 'none'; style-src 'self' 'unsafe-inline'{css}; img-src 'self' data:{css}; form-action 'self'; \
-             base-uri 'none'; frame-ancestors 'none'"
-        );
         let content_type = match format {
             Format::Prom => Syntax::accepted(ask.accept).content_type(),
             format => format.content_type(),
@@ -302,10 +376,29 @@ impl StatusWorker {
             ("X-Content-Type-Options", "nosniff".to_owned()),
             ("X-Frame-Options", "DENY".to_owned()),
             ("Referrer-Policy", "same-origin".to_owned()),
-            ("Content-Security-Policy", policy),
+            ("Content-Security-Policy", html::content_policy(self.config.css.as_deref())),
         ];
         Page { status: 200, headers, body }
     }
+}
+
+/// What `cmd=explain` asks for; `None` for other commands, and for the page with the form alone.
+fn explanation<'a>(
+    scene: &Scene<'a>,
+    ask: &Ask<'_>,
+    command: &Command,
+) -> Result<Option<explain::Explanation<'a>>, String> {
+    if command.verb != Verb::Explain {
+        return Ok(None);
+    }
+    if !matches!(command.format, Format::Html | Format::Txt | Format::Json) {
+        return Err("cmd=explain answers in html, txt and json.".to_owned());
+    }
+    if command.format == Format::Html && command.parameters.get("uri").is_none() {
+        return Ok(None);
+    }
+    let question = explain::Question::of(ask.query)?;
+    Ok(Some(explain::explain(scene, ask, &question)))
 }
 
 fn rendered(format: Format, report: &Report<'_>) -> String {

@@ -8,7 +8,7 @@ use super::command::{Parameters, Target};
 use super::field::{self, AJP, BadValue, Draft, Field, LB, MEMBER, Value};
 use crate::balancer::{Activation, State};
 use crate::config::LbConfig;
-use crate::shm::ShmError;
+use crate::shm::{Cause, ShmError};
 use crate::worker::say;
 use crate::worker::socket::resolve;
 
@@ -21,6 +21,8 @@ struct Item<'a> {
     of: Option<&'a str>,
     /// What is to be in force.
     changes: Vec<(&'static Field, Value)>,
+    /// Its values come from the form for all members, which sends those that nobody touched as well.
+    of_all: bool,
 }
 
 /// Which slots.
@@ -64,9 +66,70 @@ pub(super) fn update(
     Ok(())
 }
 
+/// Whether all that looks like a setting is one of the target, and there is at least one. C mod_jk overlooks what is none, and so do the
+/// formats that scripts read since its days; people, and readers of JSON, are told.
+///
+/// # Errors
+/// The message for the client.
+pub(super) fn understood(target: &Target<'_>, parameters: &Parameters) -> Result<(), String> {
+    const OLD: [&str; 2] = ["wd", "ws"];
+    let is_in = |fields: &[Field], name: &str| fields.iter().any(|field| field.param == name);
+    let of_member = |name: &str| is_in(&MEMBER, name) || is_in(&AJP, name) || OLD.contains(&name);
+    let mut named = false;
+    for (name, _) in parameters.iter() {
+        if !name.starts_with('v') && !OLD.contains(&name) {
+            continue;
+        }
+        let (fits, whose, hint) = match target {
+            Target::Status => return Ok(()),
+            Target::Ajp(_) => (is_in(&AJP, name), "an AJP worker", ""),
+            Target::Lb { members: Some(_), .. } => (of_member(name), "a member", ""),
+            Target::Lb { config, members: None, .. } => {
+                if let Some(aspect) = parameters.get("att") {
+                    return aspect_understood(config, aspect, parameters);
+                }
+                let hint = if of_member(name) { "; it needs sw, the member" } else { "" };
+                (is_in(&LB, name), "a load balancer", hint)
+            }
+        };
+        if !fits {
+            let name = shortened(name);
+            return Err(format!("Update failed: {name} is no setting of {whose}{hint}; nothing was changed"));
+        }
+        named = true;
+    }
+    if named || *target == Target::Status {
+        Ok(())
+    } else {
+        Err("Update failed: no setting was named; nothing was changed".to_owned())
+    }
+}
+
+fn aspect_understood(config: &LbConfig, aspect: &str, parameters: &Parameters) -> Result<(), String> {
+    if let Some(message) = no_aspect(aspect) {
+        return Err(format!("Update failed: {message}; nothing was changed"));
+    }
+    let members: Vec<_> = (0..config.members.len()).map(|index| format!("val{index}")).collect();
+    let mut values = parameters.iter().map(|(name, _)| name).filter(|name| name.starts_with('v'));
+    match values.find(|name| members.iter().all(|member| member != name)) {
+        None => Ok(()),
+        Some(name) => {
+            let (name, lb) = (shortened(name), &config.name);
+            Err(format!("Update failed: {name} is no member of load balancer '{lb}'; nothing was changed"))
+        }
+    }
+}
+
+/// What is wrong with a value of `att`.
+pub(super) fn no_aspect(aspect: &str) -> Option<String> {
+    let is_known = field::aspects().any(|field| field.param == aspect);
+    let aspect = shortened(aspect);
+    (!is_known).then(|| format!("att={aspect} is no setting of members that can be changed for all at once"))
+}
+
 fn plain<'a>(scene: &Scene<'a>, ajp: usize, parameters: &Parameters) -> Result<Item<'a>, String> {
     let name = scene.ajp_name(ajp);
-    let item = Item { place: Place::Ajp(ajp), name, of: None, changes: Vec::new() };
+    let item = Item { place: Place::Ajp(ajp), name, of: None, changes: Vec::new(), of_all: false };
     filled(scene, item, AJP.iter(), parameters, false)
 }
 
@@ -76,7 +139,7 @@ fn balancer<'a>(
     config: &'a LbConfig,
     parameters: &Parameters,
 ) -> Result<Item<'a>, String> {
-    let item = Item { place: Place::Lb(lb), name: &config.name, of: None, changes: Vec::new() };
+    let item = Item { place: Place::Lb(lb), name: &config.name, of: None, changes: Vec::new(), of_all: false };
     filled(scene, item, LB.iter(), parameters, false)
 }
 
@@ -113,6 +176,7 @@ fn aspects<'a>(
     for index in 0..config.members.len() {
         let Some(text) = parameters.get(&format!("val{index}")) else { continue };
         let mut item = member_item(scene, lb, config, index).ok_or("Update failed")?;
+        item.of_all = true;
         let before = draft(scene, item.place);
         let value = field.parse(text, &(field.get)(&before));
         item.changes.push((field, value.map_err(|bad| complaint(&item, field, text, &bad))?));
@@ -126,7 +190,7 @@ fn member_item<'a>(scene: &Scene<'a>, lb: usize, config: &'a LbConfig, index: us
     let ajp = config.members.get(index)?.ajp;
     let slot = scene.shared.region.plan().members_of(lb).nth(index)?;
     let place = Place::Member { slot, ajp };
-    Some(Item { place, name: scene.ajp_name(ajp), of: Some(&config.name), changes: Vec::new() })
+    Some(Item { place, name: scene.ajp_name(ajp), of: Some(&config.name), changes: Vec::new(), of_all: false })
 }
 
 /// Reads the parameters of `fields`, and checks an address that would change.
@@ -142,6 +206,10 @@ fn filled<'a>(
         let Some(text) = parameters.get(field.param) else { continue };
         let value = field.parse(text, &(field.get)(&before));
         item.changes.push((field, value.map_err(|bad| complaint(&item, field, text, &bad))?));
+    }
+    // A form that shows 0 for what is not set sends 0 along with all the rest; who asks for nothing but 0 means it.
+    if let [(_, value @ Value::NotSet)] = item.changes.as_mut_slice() {
+        *value = Value::Number(0);
     }
     let mut after = before.clone();
     for (field, value) in &item.changes {
@@ -177,7 +245,10 @@ fn old_activation(parameters: &Parameters, now: Activation) -> Result<Option<Act
         None => Ok(None),
         Some(text) => match crate::config::value::boolean(text.trim()) {
             Some((on, _)) => Ok(Some(on)),
-            None => Err(format!("Update failed: {name} must be on or off, found '{text}'; nothing was changed")),
+            None => Err(format!(
+                "Update failed: {name} must be on or off, found '{}'; nothing was changed",
+                shortened(text)
+            )),
         },
     };
     let (disabled, stopped) = (flag("wd")?, flag("ws")?);
@@ -207,6 +278,10 @@ fn fill_domain(item: &mut Item<'_>, before: &Draft) {
     }
 }
 
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
 fn complaint(item: &Item<'_>, field: &Field, text: &str, bad: &BadValue) -> String {
     match bad {
         BadValue::TooLong(what) => format!(
@@ -214,8 +289,7 @@ fn complaint(item: &Item<'_>, field: &Field, text: &str, bad: &BadValue) -> Stri
             item.name
         ),
         BadValue::Expected(expected) => {
-            let shown: String =
-                text.chars().map(|letter| if letter.is_control() { '@' } else { letter }).take(80).collect();
+            let shown = shortened(text);
             let (param, label) = (field.param, field.label);
             format!("Update failed: {param} ({label}) must be {expected}, found '{shown}'; nothing was changed")
         }
@@ -263,7 +337,6 @@ fn store(scene: &Scene<'_>, items: &[Item<'_>]) -> Result<Vec<String>, ShmError>
         let mut after = before.clone();
         for (field, value) in &item.changes {
             let old = (field.get)(&after);
-            // `recovery_options` that are not set look like 0, and are not made 0 by a form that sends what it shows.
             if old != *value {
                 (field.put)(&mut after, value.clone());
                 lines.push(line(item, field.attribute, &old, value));
@@ -279,6 +352,12 @@ fn store(scene: &Scene<'_>, items: &[Item<'_>]) -> Result<Vec<String>, ShmError>
         {
             writer.set_member_settings(slot, &after.member)?;
         }
+        if let Place::Member { slot, .. } = item.place
+            && names_activation_alone(item)
+            && writer.cancel_drain(slot)?
+        {
+            lines.push(drain_end(item));
+        }
         if let Some(ajp) = item.place.ajp()
             && after.ajp != before.ajp
         {
@@ -286,6 +365,25 @@ fn store(scene: &Scene<'_>, items: &[Item<'_>]) -> Result<Vec<String>, ShmError>
         }
     }
     Ok(lines)
+}
+
+/// Whether an activation is all that is asked for: a click on "disable", and not a form that sends what it shows. Such a click ends a
+/// drain even if the member stays disabled.
+fn names_activation_alone(item: &Item<'_>) -> bool {
+    !item.of_all && matches!(item.changes.as_slice(), [(_, Value::Activation(_))])
+}
+
+fn drain_end(item: &Item<'_>) -> String {
+    line(item, "drain", &Value::Text("on".to_owned()), &Value::Text("off".to_owned()))
+}
+
+/// A line for each of these members that is being drained, which is about to end. The caller holds the lock.
+fn drain_ends(scene: &Scene<'_>, items: &[Item<'_>]) -> Vec<String> {
+    let is_draining = |item: &&Item<'_>| match item.place {
+        Place::Member { slot, .. } => scene.shared.region.member(slot).is_some_and(|slot| slot.drain().is_on()),
+        Place::Lb(_) | Place::Ajp(_) => false,
+    };
+    items.iter().filter(is_draining).map(drain_end).collect()
 }
 
 fn line(item: &Item<'_>, attribute: &str, old: &Value, new: &Value) -> String {
@@ -309,6 +407,7 @@ pub(super) fn reset(status: &str, scene: &Scene<'_>, target: &Target<'_>) -> Res
     };
     let region = &scene.shared.region;
     let now_s = scene.now_s;
+    let mut ended = Vec::new();
     let what = match target {
         Target::Status => return Err("Reset failed".to_owned()),
         Target::Ajp(ajp) => {
@@ -316,17 +415,26 @@ pub(super) fn reset(status: &str, scene: &Scene<'_>, target: &Target<'_>) -> Res
             format!("ajp worker '{}'", scene.ajp_name(*ajp))
         }
         Target::Lb { lb, config, members: None } => {
-            region.lock().and_then(|writer| writer.reset_lb(*lb, now_s)).map_err(failed)?;
+            let members = 0..config.members.len();
+            let items: Vec<_> = members.filter_map(|index| member_item(scene, *lb, config, index)).collect();
+            let writer = region.lock().map_err(failed)?;
+            ended = drain_ends(scene, &items);
+            writer.reset_lb(*lb, now_s).map_err(failed)?;
             format!("lb worker '{}'", config.name)
         }
         Target::Lb { lb, config, members: Some(members) } => {
             let item =
                 members.first().and_then(|index| member_item(scene, *lb, config, *index)).ok_or("Reset failed")?;
             let Place::Member { slot, .. } = item.place else { return Err("Reset failed".to_owned()) };
-            region.lock().and_then(|writer| writer.reset_member(slot, now_s)).map_err(failed)?;
+            let writer = region.lock().map_err(failed)?;
+            ended = drain_ends(scene, std::slice::from_ref(&item));
+            writer.reset_member(slot, now_s).map_err(failed)?;
             format!("sub worker '{}' of lb worker '{}'", item.name, config.name)
         }
     };
+    for line in ended {
+        say!(scene.log, Info, "Status worker '{status}' changing {line}");
+    }
     say!(scene.log, Info, "Status worker '{status}' has reset the counters of {what}");
     Ok(())
 }
@@ -349,6 +457,7 @@ pub(super) fn recover(status: &str, scene: &Scene<'_>, target: &Target<'_>) -> R
     if !member.state.change(State::Error, State::Recover) {
         return Err(FAILED.to_owned());
     }
+    member.note_state(Cause::Admin, scene.now_s);
     let values = region.plan().members_of(*lb).filter_map(|index| region.member(index)).map(|slot| slot.value.get());
     let largest = values.max().unwrap_or(0);
     member.value.set(lb_slot.method().value_after_recovery(member.value.get(), largest));

@@ -12,7 +12,7 @@ use super::{Scene, Site};
 use crate::balancer::rating::{Rating, Ratings};
 use crate::balancer::{Activation, State};
 use crate::config::{AjpSettings, LbConfig, LbSettings, MemberSettings, WorkerConfig};
-use crate::shm::{BUCKETS, Histogram};
+use crate::shm::{BUCKETS, Cause, Draining, FAILINGS, Failing, Histogram};
 use crate::uri_map::Rule;
 
 /// Everything that an answer shows of the workers.
@@ -52,12 +52,16 @@ pub struct Balancer {
 /// One member.
 #[derive(Debug)]
 pub struct Member {
+    /// Its place in the balancer.
+    pub place: usize,
     /// The AJP worker behind it.
     pub ajp: Ajp,
     /// In force.
     pub settings: MemberSettings,
     /// Error state.
     pub state: State,
+    /// Since when it is what it is, seconds since 1970, and why.
+    pub state_since: (u64, Cause),
     /// Share of the load, as steps of `value`.
     pub multiplier: u64,
     /// Accumulated load.
@@ -66,6 +70,8 @@ pub struct Member {
     pub sessions: u64,
     /// Failures.
     pub errors: u64,
+    /// It is being emptied.
+    pub drain: Option<Draining>,
     /// First of consecutive errors; 0 = none.
     pub first_error: u64,
     /// Seconds to a new try: at least, at most; 0 unless in error.
@@ -97,6 +103,14 @@ pub struct Ajp {
     pub client_errors: u64,
     /// Replies that came too late.
     pub reply_timeouts: u64,
+    /// Attempts made again because one here failed.
+    pub retries: u64,
+    /// Failed attempts, in the order of [`Failing::ALL`].
+    pub failures: [u64; FAILINGS],
+    /// Why the last one failed.
+    pub last_failure: Option<Failing>,
+    /// Connections that each child may have.
+    pub pool_size: u32,
     /// Bytes to the container.
     pub transferred: u64,
     /// Bytes from the container.
@@ -205,13 +219,13 @@ impl<'a> Viewer<'a> {
                 *count = count.saturating_add(1);
             }
             if self.members && only.is_none_or(|only| only.contains(&index)) {
-                balancer.members.extend(self.member(slot, member.ajp, &balancer));
+                balancer.members.extend(self.member(index, slot, member.ajp, &balancer));
             }
         }
         Some(balancer)
     }
 
-    fn member(&self, slot: usize, ajp: usize, balancer: &Balancer) -> Option<Member> {
+    fn member(&self, place: usize, slot: usize, ajp: usize, balancer: &Balancer) -> Option<Member> {
         let found = self.scene.shared.region.member(slot)?;
         let settings = found.settings();
         let state = found.state.get();
@@ -224,12 +238,15 @@ impl<'a> Viewer<'a> {
             (0, 0)
         };
         Some(Member {
+            place,
             ajp: self.ajp(ajp)?,
             state,
+            state_since: found.state_since(),
             multiplier: found.multiplier(),
             value: found.value.get(),
             sessions: found.sessions.get(),
             errors: found.errors.get(),
+            drain: found.drain().state(),
             first_error: found.first_error_time.get(),
             to_recovery,
             rating: self.ratings.of(settings.activation, state),
@@ -258,6 +275,10 @@ impl<'a> Viewer<'a> {
             errors: slot.errors.get(),
             client_errors: slot.client_errors.get(),
             reply_timeouts: slot.reply_timeouts.get(),
+            retries: slot.retries.get(),
+            failures: slot.failures(),
+            last_failure: slot.last_failure(),
+            pool_size: config.connection_pool_size,
             transferred: slot.transferred.get(),
             read: slot.read.get(),
             busy: region.ajp_busy(index),
@@ -297,6 +318,14 @@ impl<'a> Viewer<'a> {
         let interval = u64::from(self.scene.config.maintain_s);
         let age = self.scene.now_s.saturating_sub(last_s);
         (interval.saturating_sub(age), interval.saturating_mul(2).saturating_sub(age))
+    }
+}
+
+impl Ajp {
+    /// Open connections on which no request runs.
+    #[must_use]
+    pub fn idle(&self) -> u32 {
+        self.connected.saturating_sub(self.busy)
     }
 }
 

@@ -11,6 +11,7 @@
 //! ```
 
 mod advice;
+mod explain;
 mod fuzz;
 mod index;
 mod mount_file;
@@ -20,9 +21,10 @@ pub mod normalize;
 mod options;
 pub mod rule;
 mod trie;
-mod wildcard;
+pub(crate) mod wildcard;
 
 pub use advice::{KnownWorker, WorkerKind};
+pub use explain::{Verdict, Why};
 pub use fuzz::{fuzz_match, fuzz_normalize, fuzz_uriworkermap};
 pub use mount_file::{MAX_LINE, read_mount_file};
 pub use mounts::MountTable;

@@ -32,7 +32,7 @@ pub fn read_mount_file(
         Reader { file: file_name.into(), entries: Vec::new(), by_key: HashMap::new(), findings: Vec::new() };
     let text = match text.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => {
-            reader.warn(1, "the byte order mark at the start of the file is skipped; save it without one".to_owned());
+            reader.advise(1, "the byte order mark at the start of the file is skipped; save it without one".to_owned());
             rest
         }
         None => text,
@@ -87,6 +87,12 @@ impl Reader {
         self.findings.push(Diagnostic { origin, severity: Severity::Warning, message });
     }
 
+    /// Nothing is lost by it.
+    fn advise(&mut self, line: u32, message: String) {
+        let origin = Some(Origin { file: self.file.clone(), line });
+        self.findings.push(Diagnostic { origin, severity: Severity::Advice, message });
+    }
+
     fn line(&mut self, line: u32, content: &[u8], env: &impl Fn(&[u8]) -> Option<Vec<u8>>) {
         let content = trim(content.split(|&byte| byte == b'#').next().unwrap_or_default());
         if content.is_empty() {
@@ -119,12 +125,15 @@ impl Reader {
         };
         let Some(before) = self.entries.get_mut(place) else { return };
         let mut message = format!("\"{}\" is given again and replaces line {}", shown(key), before.line);
-        if key.starts_with(b"!") && before.value != value {
-            message.push_str("; the worker '*' would exclude it for every worker");
-        }
+        let exclusion_lost = key.starts_with(b"!") && before.value != value;
         before.value = value;
         before.line = line;
-        self.warn(line, message);
+        if exclusion_lost {
+            message.push_str("; the worker '*' would exclude it for every worker");
+            self.warn(line, message);
+        } else {
+            self.advise(line, message);
+        }
     }
 
     /// One pass from left to right; what was put in is not looked at again.

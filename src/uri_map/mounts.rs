@@ -3,6 +3,7 @@
 //! Not here: what a pattern means (`rule`). The surprising thing: a JkMount is keyed by its text, so `/dup` and `/dup|/z`
 //! live side by side although both mount `/dup` (reference: apache-side.md section 1.1, section 1.2).
 
+use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 
 use super::near::shown;
@@ -49,10 +50,13 @@ impl MountTable {
         self.put(Mount { exclusion: true, pattern: pattern.into(), worker: worker.into(), origin });
     }
 
-    /// JkMountCopy: adds what the main server has under keys that are not used here (reference: apache-side.md section 1.1).
+    /// JkMountCopy: adds what the main server has under patterns that are not used here (reference: apache-side.md section 1.1). The
+    /// exclusions of a pattern are replaced as a whole, so that a virtual host can lift one of the main server's.
     pub fn copy_missing(&mut self, main: &Self) {
+        let own: HashSet<(bool, Vec<u8>)> =
+            self.entries.iter().map(|mount| (mount.exclusion, mount.pattern.clone())).collect();
         for mount in &main.entries {
-            if !self.by_key.contains_key(&mount.key()) {
+            if !own.contains(&(mount.exclusion, mount.pattern.clone())) {
                 self.put(mount.clone());
             }
         }

@@ -43,6 +43,32 @@ pub struct RuleOptions {
 }
 
 impl RuleOptions {
+    /// Whether it says nothing, as those of most rules. The same as comparing with the default, without making one.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        let Self {
+            reply_timeout_ms,
+            sticky_ignore,
+            stateless,
+            use_server_errors,
+            fail_on_status,
+            fail_on_status_text,
+            active,
+            disabled,
+            stopped,
+            session_cookie,
+            session_path,
+            set_session_cookie,
+            session_cookie_path,
+            extra,
+        } = self;
+        let switches = *sticky_ignore | *stateless | *set_session_cookie | (*use_server_errors != 0);
+        let lists = !fail_on_status.is_empty() | !fail_on_status_text.is_empty() | !extra.is_empty();
+        let members = active.is_some() | disabled.is_some() | stopped.is_some();
+        let names = session_cookie.is_some() | session_path.is_some() | session_cookie_path.is_some();
+        !(switches | lists | members | names | reply_timeout_ms.is_some())
+    }
+
     /// The activation this rule gives a balancer's member; `None` = its own. When the member is in several lists, the
     /// later of active, disabled, stopped holds (reference: apache-side.md section 3.6).
     pub fn activation_of(&self, member: &[u8]) -> Option<Activation> {

@@ -5,7 +5,7 @@
 //! most its length times the length of the pattern, never a power of it (reference: apache-side.md section 3.4).
 
 /// Whether `pattern` covers the whole of `text`.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut in_pattern, mut in_text) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     loop {

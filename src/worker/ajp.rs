@@ -15,8 +15,6 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 use super::address::{AddressBook, Resolved};
 use super::connection::{Connection, millis};
 use super::error::{Class, Error, ReceiveError};
@@ -25,16 +23,13 @@ use super::shared::{AjpShared, Numbers};
 use super::socket::{ConnectOptions, connect};
 use super::{Downstream, Log, MemberContext, Request, say};
 use crate::ajp::exchange::Progress;
-use crate::ajp::request::{BODY_PREFIX_LEN, EncodeError, ForwardRequest, body_prefix};
+use crate::ajp::request::{BODY_PREFIX_LEN, EncodeError, ForMember, body_prefix};
 use crate::balancer::{Activation, State};
 use crate::config::AjpConfig;
 
 mod reply;
 mod retry;
 mod upkeep;
-
-/// Attributes of one request kept without a heap allocation.
-const INLINE_ATTRIBUTES: usize = 16;
 
 /// An AJP worker in this child: its configuration, what it shares with the other children, and its connections.
 #[derive(Debug)]
@@ -77,6 +72,9 @@ pub struct Failure {
     /// Another member may be tried.
     pub recoverable: bool,
 }
+
+/// A connection that may be used again, and when its last use ended.
+type Kept = (Connection, Instant);
 
 /// How far one attempt came.
 #[derive(Clone, Copy, Debug)]
@@ -225,8 +223,8 @@ impl AjpWorker {
         }
         let (served, kept) = self.attempts(&mut lease, request, downstream, &scene)?;
         self.shared.set_state(State::Ok);
-        if let Some(connection) = kept {
-            lease.give_back(connection, Instant::now());
+        if let Some((connection, since)) = kept {
+            lease.give_back(connection, since);
         }
         Ok(served)
     }
@@ -250,7 +248,7 @@ impl AjpWorker {
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
-    ) -> Result<(Served, Option<Connection>), Failure> {
+    ) -> Result<(Served, Option<Kept>), Failure> {
         let (name, log, numbers) = (self.name(), scene.log, &scene.numbers);
         let (options, retries, pause) = (numbers.recovery_options, numbers.retries, numbers.retry_interval_ms);
         let idempotent = request.is_idempotent();
@@ -268,6 +266,7 @@ impl AjpWorker {
                 only_new = true;
                 continue;
             }
+            self.shared.count_failure(error.failing());
             if error.class() == Class::ReplyTimeout {
                 self.shared.count_reply_timeout();
             }
@@ -279,8 +278,10 @@ impl AjpWorker {
             let attempt = tally.attempts;
             say!(log, Info, "({name}) attempt {attempt} of {retries} failed: {error}; trying again in {pause} ms");
             std::thread::sleep(Duration::from_millis(pause.into()));
+            self.shared.count_retry();
             tally.attempts += 1;
-            only_new = false;
+            // The other idle connections lead to the same silence; a new one can be probed, or refused.
+            only_new = error.class() == Class::ReplyTimeout;
         }
     }
 
@@ -299,20 +300,19 @@ impl AjpWorker {
     }
 
     fn encode(&self, request: &mut Request<'_>, member: &MemberContext<'_>, limit: usize) -> Result<(), Error> {
-        let forward = &request.forward;
-        let attributes = with_activation(forward.attributes, member.activation);
-        let forward = ForwardRequest {
-            secret: self.config.secret.as_deref().map(str::as_bytes).or(member.secret).or(forward.secret),
-            route: member.route.or(forward.route),
-            attributes: &attributes,
-            ..forward.clone()
+        let activation: &[u8] = match member.activation {
+            Activation::Active => b"ACT",
+            Activation::Disabled => b"DIS",
+            Activation::Stopped => b"STP",
         };
-        forward.encode(&mut request.packet, limit).map_err(|error| match error {
-            EncodeError::TooLarge { item, length } => Error::TooLarge { item, length, limit },
-            EncodeError::StringTooLong { item, length } => {
-                Error::TooLarge { item, length, limit: crate::ajp::MAX_STRING }
-            }
-        })
+        let member = ForMember {
+            secret: self.config.secret.as_deref().map(str::as_bytes).or(member.secret),
+            route: member.route,
+            activation: Some(activation),
+        };
+        let encoded = request.forward.encode_for(&member, request.packet.room(limit), limit);
+        request.packet_length = encoded.map_err(|error| too_large(error, limit))?;
+        Ok(())
     }
 
     /// One attempt; the connection comes back when it may be used again.
@@ -324,7 +324,7 @@ impl AjpWorker {
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
         facts: &mut Facts,
-    ) -> Result<(Served, Option<Connection>), Error> {
+    ) -> Result<(Served, Option<Kept>), Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
         let started = Instant::now();
@@ -335,8 +335,9 @@ impl AjpWorker {
             }
             Err(error) => Err(error),
         };
+        let ended = Instant::now();
         if outcome.is_ok() {
-            self.shared.record_response_time(started.elapsed());
+            self.shared.record_response_time(ended.saturating_duration_since(started));
         }
         let (read, transferred) = connection.take_byte_counts();
         facts.answered = read > 0;
@@ -346,7 +347,7 @@ impl AjpWorker {
             return Ok((served, None));
         }
         connection.mark_used();
-        Ok((served, Some(connection)))
+        Ok((served, Some((connection, ended))))
     }
 
     /// A usable connection: an idle one that is alive, or a new one; probed as configured.
@@ -443,7 +444,7 @@ impl AjpWorker {
         limits: &Limits,
         facts: &mut Facts,
     ) -> Result<(), Error> {
-        let head = request.packet.as_slice();
+        let head = request.packet.bytes(request.packet_length);
         let has_first_packet = request.body.has_first_packet();
         let data = request.body.first_packet(limits.body_data());
         let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
@@ -464,6 +465,9 @@ impl AjpWorker {
     /// Counts and logs a final failure (reference: ajp-side.md section 7.2, section 7.5).
     fn give_up(&self, error: Error, tally: Tally, recoverable: bool, log: Log<'_>) -> Failure {
         let (name, Tally { attempts, delivered }) = (self.name(), tally);
+        if attempts == 0 {
+            self.shared.count_failure(error.failing());
+        }
         let (mut errors, mut client_errors) = (self.shared.errors(), self.shared.client_errors());
         match error.class() {
             Class::ClientError => client_errors = self.shared.count_client_error(),
@@ -486,12 +490,22 @@ impl AjpWorker {
             _ => say!(
                 log,
                 Error,
-                "({name}) request failed with {} after {attempts} attempts, delivered {delivered} times: {error} \
+                "({name}) request failed with {} after {attempts} attempts, delivered {delivered} times: {error}{} \
                  (errors={errors}, client_errors={client_errors})",
-                error.http_status()
+                error.http_status(),
+                hint(&error)
             ),
         }
         Failure { error, attempts, delivered, recoverable }
+    }
+}
+
+/// What else may be the reason, where the admin would look in the wrong place.
+fn hint(error: &Error) -> &'static str {
+    match error {
+        // Tomcat drops such a response without a word (reference: ajp-side.md section 11.6, row 132).
+        Error::ReplyTimeout { .. } => "; if only this URI does it, its response headers may exceed Tomcat's packetSize",
+        _ => "",
     }
 }
 
@@ -504,38 +518,10 @@ fn duration_ms(ms: u32) -> Option<Duration> {
     (ms > 0).then(|| Duration::from_millis(ms.into()))
 }
 
-type Attribute<'a> = (&'a [u8], &'a [u8]);
-
-/// JK_LB_ACTIVATION has its place behind AJP_LOCAL_ADDR (reference: ajp-side.md section 1.4).
-fn with_activation<'a>(
-    attributes: &[Attribute<'a>],
-    activation: Activation,
-) -> SmallVec<[Attribute<'a>; INLINE_ATTRIBUTES]> {
-    let code: &[u8] = match activation {
-        Activation::Active => b"ACT",
-        Activation::Disabled => b"DIS",
-        Activation::Stopped => b"STP",
-    };
-    let mut all = SmallVec::from_slice(attributes);
-    let at = attributes.iter().position(|(name, _)| *name == b"AJP_LOCAL_ADDR").map_or(0, |at| at + 1);
-    all.insert(at, (&b"JK_LB_ACTIVATION"[..], code));
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn puts_the_activation_behind_the_local_address() {
-        let attributes: [Attribute<'_>; 4] = [
-            (b"AJP_SSL_PROTOCOL", b"TLSv1.3"),
-            (b"AJP_REMOTE_PORT", b"1"),
-            (b"AJP_LOCAL_ADDR", b"::1"),
-            (b"AJP_LOCAL_ADDR", b"from JkEnvVar"),
-        ];
-        let names: Vec<_> = with_activation(&attributes, Activation::Disabled).into_iter().collect();
-        assert_eq!(names.get(3), Some(&(&b"JK_LB_ACTIVATION"[..], &b"DIS"[..])));
-        assert_eq!(names.len(), 5);
+#[cold]
+fn too_large(error: EncodeError, limit: usize) -> Error {
+    match error {
+        EncodeError::TooLarge { item, length } => Error::TooLarge { item, length, limit },
+        EncodeError::StringTooLong { item, length } => Error::TooLarge { item, length, limit: crate::ajp::MAX_STRING },
     }
 }

@@ -3,7 +3,10 @@
 //! Not here: packets and sockets. The surprising thing: only the part that is sent unasked is kept; what answers a
 //! GetBodyChunk is gone, which is why such an attempt cannot be repeated (reference: ajp-side.md section 2.1, section 2.2).
 
-use super::{ClientError, Downstream};
+use std::io::IoSlice;
+
+use super::scratch::Scratch;
+use super::{ClientError, Downstream, Parts};
 
 /// Whether and how the request has a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,8 @@ pub enum BodyKind {
 pub struct RequestBody {
     kind: BodyKind,
     /// First bytes of a body of known length, kept for replay.
-    kept: Vec<u8>,
+    kept: Scratch,
+    kept_length: usize,
     /// Bytes of `kept` that this attempt has sent.
     replayed: usize,
     /// Bytes read from the client.
@@ -31,12 +35,14 @@ pub struct RequestBody {
     /// The body broke off: it stays broken for every later attempt.
     broken: bool,
     /// Bytes of the packet that is sent just now.
-    chunk: Vec<u8>,
+    chunk: Scratch,
 }
 
 impl RequestBody {
     pub(super) fn new(kind: BodyKind) -> Self {
-        Self { kind, kept: Vec::new(), replayed: 0, taken: 0, ended: false, broken: false, chunk: Vec::new() }
+        let buffer = || if kind == BodyKind::None { Scratch::none() } else { Scratch::new() };
+        let (kept, chunk) = (buffer(), buffer());
+        Self { kind, kept, kept_length: 0, replayed: 0, taken: 0, ended: false, broken: false, chunk }
     }
 
     /// Bytes read from the client so far.
@@ -56,15 +62,14 @@ impl RequestBody {
     /// [`ClientError`] when the client breaks off before: nothing of the request may then be sent.
     pub(super) fn prepare(&mut self, limit: usize, client: &mut dyn Downstream) -> Result<(), ClientError> {
         let BodyKind::Length(length) = self.kind else { return Ok(()) };
-        if length == 0 || !self.kept.is_empty() || self.ended {
+        if length == 0 || self.kept_length > 0 || self.ended {
             return Ok(());
         }
         let wanted = usize::try_from(length).unwrap_or(usize::MAX).min(limit);
-        let mut kept = std::mem::take(&mut self.kept);
-        kept.resize(wanted, 0);
-        let read = self.read_up_to(&mut kept, client)?;
-        kept.truncate(read);
+        let mut kept = std::mem::replace(&mut self.kept, Scratch::none());
+        let read = self.read_up_to(kept.room(wanted), client);
         self.kept = kept;
+        self.kept_length = read?;
         Ok(())
     }
 
@@ -76,35 +81,30 @@ impl RequestBody {
     /// The data of the packet that follows the request unasked; empty when there is none. A new attempt begins with it: what
     /// was kept is sent again.
     pub(super) fn first_packet(&mut self, limit: usize) -> &[u8] {
-        self.replayed = self.kept.len().min(limit);
-        self.kept.get(..self.replayed).unwrap_or_default()
+        self.replayed = self.kept_length.min(limit);
+        self.kept.bytes(self.replayed)
     }
 
-    /// The data that answers a GetBodyChunk, at most `limit` bytes; empty = end of body.
+    /// Adds the data that answers a GetBodyChunk to `parts`, at most `limit` bytes; tells how many. 0 = end of body.
     ///
     /// # Errors
     /// [`ClientError`] when the client is gone or broke off the body.
-    pub(super) fn next_packet(&mut self, limit: usize, client: &mut dyn Downstream) -> Result<&[u8], ClientError> {
-        if limit == 0 {
-            return Ok(&[]);
-        }
-        if self.replayed < self.kept.len() {
-            let from = self.replayed;
-            self.replayed = self.kept.len().min(from.saturating_add(limit));
-            return Ok(self.kept.get(from..self.replayed).unwrap_or_default());
-        }
-        let mut chunk = std::mem::take(&mut self.chunk);
-        let read = self.read_next(&mut chunk, limit, client);
-        self.chunk = chunk;
-        Ok(self.chunk.get(..read?).unwrap_or_default())
-    }
-
-    fn read_next(
-        &mut self,
-        chunk: &mut Vec<u8>,
+    pub(super) fn next_packet<'p>(
+        &'p mut self,
         limit: usize,
-        client: &mut dyn Downstream,
+        client: &'p mut dyn Downstream,
+        parts: &mut Parts<'p>,
     ) -> Result<usize, ClientError> {
+        if limit == 0 {
+            return Ok(0);
+        }
+        if self.replayed < self.kept_length {
+            let from = self.replayed;
+            self.replayed = self.kept_length.min(from.saturating_add(limit));
+            let data = self.kept.bytes(self.replayed).get(from..).unwrap_or_default();
+            parts.push(IoSlice::new(data));
+            return Ok(data.len());
+        }
         let wanted = match self.kind {
             BodyKind::None => 0,
             _ if self.ended => 0,
@@ -113,11 +113,17 @@ impl RequestBody {
             }
             BodyKind::Chunked => limit,
         };
-        if chunk.len() < wanted {
-            chunk.resize(wanted, 0);
+        if wanted > 0 && !self.broken && client.held_body() >= wanted {
+            self.taken = self.taken.saturating_add(u64::try_from(wanted).unwrap_or(u64::MAX));
+            client.lend_body(wanted, parts);
+            return Ok(wanted);
         }
-        let Some(buffer) = chunk.get_mut(..wanted) else { return Err(ClientError) };
-        self.read_up_to(buffer, client)
+        let mut chunk = std::mem::replace(&mut self.chunk, Scratch::none());
+        let read = self.read_up_to(chunk.room(wanted), client);
+        self.chunk = chunk;
+        let read = read?;
+        parts.push(IoSlice::new(self.chunk.bytes(read)));
+        Ok(read)
     }
 
     /// Fills `buffer` as far as the body goes.
@@ -197,6 +203,15 @@ mod tests {
         Client { parts: parts.to_vec(), breaks: false }
     }
 
+    /// The data of the packet that answers the next GetBodyChunk.
+    fn next(body: &mut RequestBody, limit: usize, client: &mut Client) -> Result<Vec<u8>, ClientError> {
+        let mut parts = Parts::new();
+        let length = body.next_packet(limit, client, &mut parts)?;
+        let data: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        assert_eq!(data.len(), length);
+        Ok(data)
+    }
+
     #[test]
     fn keeps_the_first_packet_for_another_attempt() {
         let mut client = client(&[b"ab", b"cd"]);
@@ -205,8 +220,8 @@ mod tests {
         assert_eq!(body.first_packet(3), b"abc");
         body.prepare(3, &mut client).unwrap();
         assert_eq!(body.first_packet(3), b"abc");
-        assert_eq!(body.next_packet(3, &mut client), Ok(&b"d"[..]));
-        assert_eq!(body.next_packet(3, &mut client), Ok(&b""[..]));
+        assert_eq!(next(&mut body, 3, &mut client), Ok(b"d".to_vec()));
+        assert_eq!(next(&mut body, 3, &mut client), Ok(b"".to_vec()));
     }
 
     #[test]
@@ -215,9 +230,9 @@ mod tests {
         let mut body = RequestBody::new(BodyKind::Length(6));
         body.prepare(5, &mut client).unwrap();
         assert_eq!(body.first_packet(2), b"ab");
-        assert_eq!(body.next_packet(2, &mut client), Ok(&b"cd"[..]));
-        assert_eq!(body.next_packet(2, &mut client), Ok(&b"e"[..]));
-        assert_eq!(body.next_packet(2, &mut client), Ok(&b"f"[..]));
+        assert_eq!(next(&mut body, 2, &mut client), Ok(b"cd".to_vec()));
+        assert_eq!(next(&mut body, 2, &mut client), Ok(b"e".to_vec()));
+        assert_eq!(next(&mut body, 2, &mut client), Ok(b"f".to_vec()));
     }
 
     #[test]
@@ -226,8 +241,8 @@ mod tests {
         let mut body = RequestBody::new(BodyKind::Length(4));
         body.prepare(2, &mut client).unwrap();
         assert_eq!(body.first_packet(2), b"ab");
-        assert_eq!(body.next_packet(100, &mut client), Ok(&b"cd"[..]));
-        assert_eq!(body.next_packet(100, &mut client), Ok(&b""[..]));
+        assert_eq!(next(&mut body, 100, &mut client), Ok(b"cd".to_vec()));
+        assert_eq!(next(&mut body, 100, &mut client), Ok(b"".to_vec()));
     }
 
     #[test]
@@ -244,7 +259,7 @@ mod tests {
         body.prepare(100, &mut client).unwrap();
         assert!(body.has_first_packet());
         assert_eq!(body.first_packet(100), b"four");
-        assert_eq!(body.next_packet(100, &mut client), Ok(&b""[..]));
+        assert_eq!(next(&mut body, 100, &mut client), Ok(b"".to_vec()));
         body.prepare(100, &mut client).unwrap();
         assert_eq!(body.first_packet(100), b"four");
     }
@@ -255,23 +270,82 @@ mod tests {
         let mut body = RequestBody::new(BodyKind::Chunked);
         body.prepare(10, &mut client).unwrap();
         assert_eq!(body.taken(), 0);
-        assert_eq!(body.next_packet(3, &mut client), Ok(&b"abc"[..]));
-        assert_eq!(body.next_packet(3, &mut client), Ok(&b"d"[..]));
-        assert_eq!(body.next_packet(3, &mut client), Ok(&b""[..]));
+        assert_eq!(next(&mut body, 3, &mut client), Ok(b"abc".to_vec()));
+        assert_eq!(next(&mut body, 3, &mut client), Ok(b"d".to_vec()));
+        assert_eq!(next(&mut body, 3, &mut client), Ok(b"".to_vec()));
     }
 
     #[test]
     fn reports_a_client_that_breaks_a_chunked_body() {
         let mut client = Client { parts: vec![b"ab"], breaks: true };
         let mut body = RequestBody::new(BodyKind::Chunked);
-        assert_eq!(body.next_packet(10, &mut client), Err(ClientError));
+        assert_eq!(next(&mut body, 10, &mut client), Err(ClientError));
+    }
+
+    /// A client of whose body `held` can be lent; what follows is read.
+    struct Lender {
+        held: &'static [u8],
+        rest: Client,
+    }
+
+    impl Downstream for Lender {
+        fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ClientError> {
+            if self.held.is_empty() {
+                return self.rest.read_body(buffer);
+            }
+            let (now, later) = self.held.split_at(self.held.len().min(buffer.len()));
+            self.held = later;
+            buffer[..now.len()].copy_from_slice(now);
+            Ok(now.len())
+        }
+        fn held_body(&self) -> usize {
+            self.held.len()
+        }
+        fn lend_body<'p>(&'p mut self, length: usize, parts: &mut Parts<'p>) {
+            let (now, later) = self.held.split_at(length);
+            self.held = later;
+            parts.push(IoSlice::new(now));
+        }
+        fn start(&mut self, _: &ResponseHead<'_>) {}
+        fn body(&mut self, _: &[u8]) {}
+        fn pass(&mut self, _: bool) -> Result<(), ClientError> {
+            Ok(())
+        }
+        fn finish(&mut self) -> Result<(), ClientError> {
+            unreachable!("a body is only read")
+        }
+        fn queue_header(&mut self, _: Option<&[u8]>) {}
+        fn discard(&mut self) {}
+        fn committed(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn lends_whole_packets_and_copies_what_comes_in_pieces() {
+        let mut lender = Lender { held: b"abcdefgh", rest: client(&[b"ij", b"kl"]) };
+        let mut body = RequestBody::new(BodyKind::Length(11));
+        body.prepare(3, &mut lender).unwrap();
+        assert_eq!(body.first_packet(3), b"abc");
+        let lent = lender.held.as_ptr();
+        let mut parts = Parts::new();
+        assert_eq!(body.next_packet(3, &mut lender, &mut parts), Ok(3));
+        assert_eq!((parts.len(), parts[0].as_ptr(), &*parts[0]), (1, lent, &b"def"[..]));
+        drop(parts);
+        for (packet, taken) in [(&b"ghi"[..], 9), (b"jk", 11), (b"", 11)] {
+            let mut parts = Parts::new();
+            let length = body.next_packet(3, &mut lender, &mut parts).unwrap();
+            assert_eq!((length, parts.first().map_or(&[][..], |part| part)), (packet.len(), packet));
+            drop(parts);
+            assert_eq!(body.taken(), taken);
+        }
     }
 
     #[test]
     fn answers_an_empty_packet_when_nothing_was_asked_for() {
         let mut client = client(&[b"ab"]);
         let mut body = RequestBody::new(BodyKind::Chunked);
-        assert_eq!(body.next_packet(0, &mut client), Ok(&b""[..]));
-        assert_eq!(body.next_packet(2, &mut client), Ok(&b"ab"[..]));
+        assert_eq!(next(&mut body, 0, &mut client), Ok(b"".to_vec()));
+        assert_eq!(next(&mut body, 2, &mut client), Ok(b"ab".to_vec()));
     }
 }

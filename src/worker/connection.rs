@@ -30,7 +30,11 @@ const CPONG: u8 = 0x09;
 /// An open connection. Dropping it closes the socket at once: what is unread makes the kernel reset the connection, which
 /// is how the container learns early that nobody wants the rest.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Connection(Box<Open>);
+
+/// What a [`Connection`] is; it stays where it is while the connection goes from the pool to a request and back.
+#[derive(Debug)]
+pub struct Open {
     stream: Stream,
     address: Arc<str>,
     /// Address sequence it was opened under.
@@ -67,11 +71,25 @@ enum First {
     Poll,
 }
 
+impl std::ops::Deref for Connection {
+    type Target = Open;
+
+    fn deref(&self) -> &Open {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Open {
+        &mut self.0
+    }
+}
+
 impl Connection {
     /// Takes over an open stream and counts it as connected.
     pub fn new(stream: Stream, address: Arc<str>, generation: u32, max_packet_size: usize, shared: &AjpShared) -> Self {
         let counted = shared.connect();
-        let mut connection = Self {
+        let mut connection = Self(Box::new(Open {
             stream,
             address,
             generation,
@@ -84,11 +102,13 @@ impl Connection {
             sent: 0,
             used: false,
             _counted: counted,
-        };
+        }));
         connection.set_max_packet_size(max_packet_size);
         connection
     }
+}
 
+impl Open {
     /// Peer, for messages.
     pub fn address(&self) -> &str {
         &self.address

@@ -9,6 +9,7 @@ use std::io;
 
 use crate::ajp::packet::FrameError;
 use crate::balancer::state::Outcome;
+use crate::shm::Failing;
 
 /// Why a request failed. The text of each names the peer and the numbers, without the worker's name.
 #[derive(Debug)]
@@ -203,6 +204,26 @@ impl Error {
             Class::ProtocolError | Class::SoftStatus | Class::HardStatus | Class::ReplyTimeout | Class::Failure => {
                 Blame::Member
             }
+        }
+    }
+
+    /// The word under which it is counted.
+    pub fn failing(&self) -> Failing {
+        match self {
+            Self::ContactDisabled | Self::Resolve { .. } => Failing::Address,
+            Self::Connect { .. } => Failing::Connect,
+            Self::Probe { .. } => Failing::Cping,
+            Self::Send { .. } => Failing::Send,
+            Self::Closed { .. } => Failing::Closed,
+            Self::SocketTimeout { .. } => Failing::SocketTimeout,
+            Self::ReplyTimeout { .. } => Failing::ReplyTimeout,
+            Self::BadFrame { .. } | Self::Protocol { .. } | Self::ShortBody { .. } => Failing::Protocol,
+            Self::Status { .. } => Failing::Status,
+            Self::BusyLimit { .. } => Failing::BusyLimit,
+            Self::NoEndpoint { .. } | Self::NoMember => Failing::Pool,
+            Self::TooLarge { .. } | Self::ClientRead | Self::ClientWrite => Failing::Client,
+            Self::Committed(cause) => cause.failing(),
+            Self::Internal(_) => Failing::Internal,
         }
     }
 

@@ -31,6 +31,8 @@ const MAX_EXAMS: usize = 256;
 pub struct Prober {
     patients: Vec<Patient>,
     exams: Vec<Exam>,
+    /// Who is asked first at the next look: whoever had to wait at the last one, so that silent peers cannot keep the others waiting.
+    first: usize,
 }
 
 /// An AJP worker that is a member of at least one balancer.
@@ -84,19 +86,24 @@ impl Prober {
                 }
             }
         }
-        Self { patients, exams: Vec::new() }
+        Self { patients, exams: Vec::new(), first: 0 }
     }
 
     /// Begins the probes that are due and that no other child has begun.
     pub fn begin_due(&mut self, now_s: u64, log: Log<'_>) {
-        for at in 0..self.patients.len() {
-            let Some(patient) = self.patients.get_mut(at) else { return };
+        let first = self.first;
+        for at in (first..self.patients.len()).chain(0..first) {
+            if self.exams.len() >= MAX_EXAMS {
+                self.first = at;
+                break;
+            }
+            let Some(patient) = self.patients.get_mut(at) else { break };
             let wishes = patient.of.iter().filter_map(|(balancer, index)| balancer.wish(*index));
             let shortest = wishes.reduce(|a, b| super::lb::Wish {
                 interval_s: a.interval_s.min(b.interval_s),
                 timeout_ms: a.timeout_ms.min(b.timeout_ms),
             });
-            let Some(wish) = shortest.filter(|_| !patient.is_asked && self.exams.len() < MAX_EXAMS) else { continue };
+            let Some(wish) = shortest.filter(|_| !patient.is_asked) else { continue };
             // The next one not before this one has had its time.
             let interval_s = wish.interval_s.max(wish.timeout_ms.div_ceil(1_000));
             if !patient.worker.shared().claim_probe(now_s, interval_s) {

@@ -1,7 +1,8 @@
 //! A load balancer: snapshot of its members, choice, attempt on the chosen one, next choice (reference: lb-shm-status.md section 2.9).
 //!
-//! Not here: whom to choose (`balancer`), the attempt itself (`ajp.rs`). The surprising thing: each request works on its own copy of the
-//! members' states; a member that failed this request is in error in the copy, whatever the others think of it.
+//! Not here: whom to choose (`balancer`), the attempt itself (`ajp.rs`). The surprising thing: a request whose first attempt failed works on
+//! its own copy of the members' states; a member that failed this request is in error in the copy, whatever the others think of it. The
+//! first choice needs no copy and is made on the slots themselves, which is what keeps it cheap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -17,17 +18,21 @@ use crate::balancer::session::{self, SessionIds};
 use crate::balancer::{self, Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State};
 use crate::config::{ExtraMethod, LbConfig, LbSettings};
 use crate::log::Shown;
-use crate::shm::{LbSlot, MemberSlot, MemberText, Text};
+use crate::shm::{Cause, LbSlot, MemberSlot, MemberText, Text};
 
+mod choice;
+mod drain;
 mod latency;
+mod predict;
 mod report;
 mod settle;
 mod upkeep;
 
+pub use predict::{By, Predicted, Prediction};
 pub use report::MemberReport;
 pub use upkeep::Wish;
 
-/// Members of one balancer whose views are kept without a heap allocation: 32 bytes each.
+/// Members of one balancer whose views are kept without a heap allocation: 40 bytes each.
 const INLINE_MEMBERS: usize = 64;
 
 /// A load balancer in this child.
@@ -50,14 +55,6 @@ pub struct LbWorker {
 
 /// Seconds between two remarks about routes that are nobody's.
 const ROUTE_REMARK_S: u64 = 60;
-
-/// Route of the first session id that has one.
-fn first_route(ids: &[u8]) -> Option<&[u8]> {
-    ids.split(|byte| *byte == b';').find_map(|id| {
-        let dot = memchr::memchr(b'.', id)?;
-        id.get(dot.saturating_add(1)..).filter(|route| !route.is_empty())
-    })
-}
 
 /// One member.
 #[derive(Debug)]
@@ -99,17 +96,17 @@ pub struct Balance<'a> {
 
 /// What a balancer answers.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Answer<'l> {
     /// The result of the last attempt.
     pub result: Result<Served, Failure>,
     /// The member of the first attempt, after it.
-    pub first: Option<MemberReport>,
+    pub first: Option<MemberReport<'l>>,
     /// The member of the last attempt, at the end.
-    pub last: Option<MemberReport>,
+    pub last: Option<MemberReport<'l>>,
     route: Option<Text>,
 }
 
-impl Answer {
+impl Answer<'_> {
     /// Route that the container was told last.
     pub fn route(&self) -> Option<&[u8]> {
         self.route.as_ref().map(Text::as_bytes).filter(|route| !route.is_empty())
@@ -123,6 +120,7 @@ struct Run<'r> {
     balance: &'r Balance<'r>,
     settings: LbSettings,
     log: Log<'r>,
+    /// Copies of the members for this request alone; empty as long as it needs none.
     views: Views,
     sessions: SessionIds<'r>,
     /// Recovery was forced once already.
@@ -133,12 +131,22 @@ struct Run<'r> {
     round: u32,
 }
 
+impl Run<'_> {
+    fn selection(&self) -> Selection<'_> {
+        Selection {
+            session_ids: self.sessions.bytes(),
+            sticky_force: self.settings.sticky_session_force,
+            stateless: self.balance.stateless,
+        }
+    }
+}
+
 /// A member that is elected, and what the election added to its counts.
 #[derive(Clone, Copy)]
 struct Election {
     choice: Choice,
     view: MemberView,
-    /// Added to the load.
+    /// Added to the load for good; under Busyness nothing is.
     step: u64,
     /// Counted as a new session.
     new_session: bool,
@@ -178,7 +186,7 @@ impl LbWorker {
         downstream: &mut dyn Downstream,
         balance: &Balance<'_>,
         log: Log<'_>,
-    ) -> Answer {
+    ) -> Answer<'_> {
         let _busy = self.shared.region.enter_lb(self.shared.child(), self.lb);
         let settings = self.settings();
         let sessions = self.sessions(&settings, balance, log);
@@ -188,9 +196,9 @@ impl LbWorker {
         self.rounds(&mut run, request, downstream)
     }
 
-    fn rounds(&self, run: &mut Run<'_>, request: &mut Request<'_>, downstream: &mut dyn Downstream) -> Answer {
+    fn rounds(&self, run: &mut Run<'_>, request: &mut Request<'_>, downstream: &mut dyn Downstream) -> Answer<'_> {
         let mut answer = Answer { result: Err(nobody()), first: None, last: None, route: None };
-        let mut last_member = None;
+        let mut last_member: Option<(&Member, usize)> = None;
         while self.has_attempt_left(run) {
             let election = match self.elect(run) {
                 Ok(election) => election,
@@ -207,16 +215,26 @@ impl LbWorker {
             };
             let index = election.choice.index;
             let Some(member) = self.members.get(index) else { break };
+            if let Some((failed, _)) = last_member {
+                failed.worker.shared().count_retry();
+            }
             let route = self.route(member, election.choice);
             answer.route = Some(route);
             answer.result = self.attempt(run, member, election, &route, request, downstream);
             last_member = Some((member, index));
-            if answer.first.is_none() {
+            let is_first = answer.first.is_none();
+            if is_first {
                 answer.first = Some(self.report(member, index, run));
             }
             match &answer.result {
                 Err(failure) if failure.recoverable && !downstream.committed() => {
                     run.attempt = run.attempt.saturating_add(1);
+                }
+                // The first attempt was the last one too: nothing has happened since the look at its member.
+                Ok(_) if is_first => {
+                    downstream.queue_header(None);
+                    answer.last = answer.first;
+                    return answer;
                 }
                 Err(failure) => {
                     self.explain_end(failure, member, run);
@@ -257,43 +275,30 @@ impl LbWorker {
         true
     }
 
+    #[inline(never)]
     fn settings(&self) -> LbSettings {
         self.shared.region.lb(self.lb).map(LbSlot::settings).unwrap_or_default()
     }
 
-    /// Copies all members; the rule's activations replace theirs. A busy member is given work again as soon as it has room
-    /// (reference: lb-shm-status.md section 2.11).
+    /// Begins to choose among the members as they are now, after the end of drains that are over. Copies of them are made when something in
+    /// them is this request's alone, or is not in their slots.
+    #[inline(never)]
     fn look(&self, run: &mut Run<'_>) {
-        let by_latency = self.config.extras.method == Some(ExtraMethod::Latency);
-        let by_busy = run.settings.method == Method::Busyness;
         run.views.clear();
-        for member in &self.members {
-            let Some(slot) = self.shared.region.member(member.slot) else {
-                run.views.push(UNUSABLE);
-                continue;
-            };
-            // Counting what runs walks over all children: only for those who compare it.
-            let busy = if by_latency || by_busy { member.worker.shared().busy() } else { 0 };
-            let mut view = slot.view(busy);
-            if view.state == State::Busy {
-                view.state = self.release(member, slot);
-            }
-            if by_busy {
-                // Not what the slot says: that keeps the share of a child that was killed.
-                view.value = u64::from(busy).saturating_mul(view.multiplier);
-            }
-            if self.config.extras.slow_start_s > 0 {
-                view.multiplier = self.slowed(slot, view.multiplier);
-            }
-            if let Some(activation) =
-                run.balance.activation_of.as_ref().and_then(|of| of(member.worker.name().as_bytes()))
-            {
-                view.activation = activation;
-            }
-            run.views.push(view);
+        if self.shared.region.lb(self.lb).is_some_and(LbSlot::has_drains) {
+            self.end_drains(run.log);
+        }
+        let extras = &self.config.extras;
+        if extras.method.is_some() || extras.slow_start_s > 0 || run.balance.activation_of.is_some() {
+            self.copy(run);
         }
     }
 
+    fn slots(&self) -> &[MemberSlot] {
+        self.shared.region.members_of(self.lb)
+    }
+
+    #[inline(never)]
     fn elect(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
         let _held = match run.settings.lock {
             balancer::Lock::Pessimistic => self.shared.region.lock().ok(),
@@ -302,30 +307,33 @@ impl LbWorker {
         if run.attempt > 0 || run.settings.lock == balancer::Lock::Pessimistic {
             self.renew_values(run);
         }
-        let selection = Selection {
-            session_ids: run.sessions.bytes(),
-            sticky_force: run.settings.sticky_session_force,
-            stateless: run.balance.stateless,
-        };
-        let choice = match self.config.extras.method {
-            Some(ExtraMethod::Latency) => {
-                balancer::choose_with(&run.views, &Texts(self), &selection, |members| self.pick_by_latency(members))?
-            }
-            None => balancer::choose(&run.views, &Texts(self), &selection, &self.next_offset)?,
-        };
+        let choice = self.choose(run)?;
+        let selection = run.selection();
         self.explain_choice(&selection, choice, run.log);
         let new_session = selection.session_ids.is_none() && !run.balance.stateless;
         let mut election = Election { choice, view: UNUSABLE, step: 0, new_session };
-        if let (Some(view), Some(slot)) = (run.views.get_mut(choice.index), self.slot(choice.index)) {
+        if let Some(slot) = self.slot(choice.index) {
+            let copy = run.views.get_mut(choice.index);
+            let mut view = copy.as_deref().copied().unwrap_or_else(|| slot.view(0));
             if let Some(state) = view.state.elected() {
-                slot.state.change(view.state, state);
+                if slot.state.change(view.state, state) {
+                    slot.note_state(Cause::Tried, self.shared.now_s());
+                }
                 view.state = state;
             }
-            election.view = *view;
-            election.step = run.settings.method.value_after_election(0, view.multiplier, new_session);
-            slot.value.add(election.step);
+            if let Some(copy) = copy {
+                *copy = view;
+            }
+            election.view = view;
+            if run.settings.method != Method::Busyness {
+                election.step = run.settings.method.value_after_election(0, view.multiplier, new_session);
+                slot.value.weigh(election.step);
+            }
             if new_session {
                 slot.sessions.add(1);
+            }
+            if view.activation == Activation::Disabled && slot.drain().is_on() {
+                slot.drain().see(run.sessions.bytes().unwrap_or_default(), self.shared.now_s());
             }
         }
         Ok(election)
@@ -341,15 +349,19 @@ impl LbWorker {
             "({name}) member {member} is chosen, sticky={sticky}, session={}",
             selection.session_ids.is_some()
         );
-        let Some(route) = selection.session_ids.filter(|_| !sticky).and_then(first_route) else { return };
+        let ids = selection.session_ids.filter(|_| !sticky).unwrap_or_default();
+        let Some(route) = balancer::routes_of(ids).find(|route| !route.is_empty()) else { return };
+        let (now_s, told_s) = (self.shared.now_s(), self.route_told_s.load(Ordering::Relaxed));
+        if now_s.saturating_sub(told_s) < ROUTE_REMARK_S {
+            return;
+        }
         let members = 0..self.members.len();
         let texts = Texts(self);
         let known = members.into_iter().any(|index| {
             let (own, domain) = (balancer::Texts::route(&texts, index), balancer::Texts::domain(&texts, index));
             own.as_bytes() == route || (!domain.is_empty() && route.starts_with(domain.as_bytes()))
         });
-        let (now_s, told_s) = (self.shared.now_s(), self.route_told_s.load(Ordering::Relaxed));
-        if known || now_s.saturating_sub(told_s) < ROUTE_REMARK_S {
+        if known {
             return;
         }
         self.route_told_s.store(now_s, Ordering::Relaxed);
@@ -364,13 +376,8 @@ impl LbWorker {
 
     /// Loads as they are now: others, and this request, have elected members since [`Self::look`]. The states stay those of this request.
     fn renew_values(&self, run: &mut Run<'_>) {
-        if run.settings.method == Method::Busyness {
-            return;
-        }
-        for (index, view) in run.views.iter_mut().enumerate() {
-            if let Some(slot) = self.slot(index) {
-                view.value = slot.value.get();
-            }
+        for (slot, view) in self.slots().iter().zip(&mut run.views) {
+            view.value = slot.value.get();
         }
     }
 
@@ -391,6 +398,10 @@ impl LbWorker {
             activation: election.view.activation,
             secret: None,
         };
+        // Under Busyness a request is load as long as it runs, however it ends.
+        let step = run.settings.method.value_after_election(0, election.view.multiplier, election.new_session);
+        let _weight = (run.settings.method == Method::Busyness)
+            .then(|| self.shared.region.weigh(self.shared.child(), member.slot, step));
         let shared = member.worker.shared();
         let bytes = || shared.read().saturating_add(shared.transferred());
         let before = if run.settings.method == Method::Traffic { bytes() } else { 0 };
@@ -403,7 +414,16 @@ impl LbWorker {
         result
     }
 
+    #[inline(never)]
     fn sessions<'r>(&'r self, settings: &LbSettings, balance: &'r Balance<'r>, log: Log<'_>) -> SessionIds<'r> {
+        let found = self.session_ids(settings, balance);
+        if matches!(found, SessionIds::Empty) {
+            say!(log, Info, "({}) Detected empty session identifier.", self.name());
+        }
+        found
+    }
+
+    fn session_ids<'r>(&'r self, settings: &LbSettings, balance: &'r Balance<'r>) -> SessionIds<'r> {
         if !settings.sticky_session || balance.sticky_ignore {
             return SessionIds::Absent;
         }
@@ -413,11 +433,7 @@ impl LbWorker {
             path_name: balance.session_path.unwrap_or(self.config.session_path.as_bytes()),
             cookie_name: balance.session_cookie.unwrap_or(self.config.session_cookie.as_bytes()),
         };
-        let found = session::session_ids(&lookup, balance.cookies.iter().copied());
-        if matches!(found, SessionIds::Empty) {
-            say!(log, Info, "({}) Detected empty session identifier.", self.name());
-        }
-        found
+        session::session_ids(&lookup, balance.cookies.iter().copied())
     }
 
     fn session_cookie(&self, run: &Run<'_>, choice: Choice, route: &Text) -> Option<Vec<u8>> {
@@ -433,6 +449,7 @@ impl LbWorker {
         Some(session::session_cookie_header(&name, route.as_bytes(), &path, balance.secure))
     }
 
+    #[inline(never)]
     fn route(&self, member: &Member, choice: Choice) -> Text {
         let which = match choice.route {
             RouteSent::Member => MemberText::Route,
@@ -470,8 +487,16 @@ impl LbWorker {
 }
 
 /// Stands for a slot that is not there, which does not happen.
-const UNUSABLE: MemberView =
-    MemberView { state: State::Error, activation: Activation::Stopped, distance: 0, multiplier: 1, value: 0, busy: 0 };
+const UNUSABLE: MemberView = MemberView {
+    state: State::Error,
+    activation: Activation::Stopped,
+    distance: 0,
+    multiplier: 1,
+    value: 0,
+    busy: 0,
+    route_hash: 0,
+    domain_hash: 0,
+};
 
 /// Texts of the members, out of shared memory.
 struct Texts<'l>(&'l LbWorker);

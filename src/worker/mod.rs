@@ -13,6 +13,7 @@ pub mod error;
 pub mod health;
 pub mod lb;
 pub mod pool;
+mod scratch;
 pub mod shared;
 pub mod socket;
 
@@ -22,14 +23,22 @@ pub use error::{Blame, Class, Error};
 pub use shared::AjpShared;
 pub use socket::Alarm;
 
+use std::io::IoSlice;
+
+use smallvec::SmallVec;
+
 use crate::ajp::request::ForwardRequest;
 use crate::ajp::response::ResponseHead;
 use crate::balancer::Activation;
 use crate::log::Logger;
+use scratch::Scratch;
 
 /// The client is gone or its request body broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientError;
+
+/// The parts of one packet, to be sent together.
+pub type Parts<'a> = SmallVec<[IoSlice<'a>; 8]>;
 
 /// The web server as a worker sees it. Implemented by `apache/request.rs` and by a fake in the tests.
 ///
@@ -41,6 +50,14 @@ pub trait Downstream {
     /// # Errors
     /// [`ClientError`] when the client is gone, stalls past httpd's Timeout or broke its framing.
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ClientError>;
+    /// Bytes of request body that can be [lent](Self::lend_body) at once; none where the web server does not lend.
+    fn held_body(&self) -> usize {
+        0
+    }
+    /// Adds the next `length` bytes of request body, of those held, to `parts`: where the web server has them, without a copy.
+    fn lend_body<'p>(&'p mut self, length: usize, parts: &mut Parts<'p>) {
+        let _ = (length, parts);
+    }
     /// Starts the response. Nothing reaches the network yet.
     fn start(&mut self, head: &ResponseHead<'_>);
     /// Adds body bytes to the batch, without a copy: `bytes` must stay valid and unchanged until `pass`.
@@ -115,19 +132,22 @@ pub struct Request<'a> {
     /// Replacements from the rule.
     pub overrides: Overrides<'a>,
     /// The encoded packet; the buffer is used again for each member.
-    packet: Vec<u8>,
+    packet: Scratch,
+    packet_length: usize,
 }
 
 impl<'a> Request<'a> {
     /// A request with default options and no overrides. `body` must agree with the Content-Length among the headers of
     /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md section 2.1).
+    #[inline]
     pub fn new(forward: ForwardRequest<'a>, body: BodyKind) -> Self {
         Self {
             forward,
             body: RequestBody::new(body),
             options: RequestOptions::default(),
             overrides: Overrides::default(),
-            packet: Vec::new(),
+            packet: Scratch::new(),
+            packet_length: 0,
         }
     }
 
@@ -176,7 +196,7 @@ const IDEMPOTENT: [&[u8]; 33] = [
 
 /// Whether `method` (exact case) may be delivered twice without harm.
 pub fn is_idempotent(method: &[u8]) -> bool {
-    IDEMPOTENT.contains(&method)
+    method == b"GET" || IDEMPOTENT.contains(&method)
 }
 
 /// What depends on the member of a balancer that was chosen; the default is a worker outside any balancer.

@@ -28,6 +28,8 @@ struct State {
     /// Oldest first: taken from the end, aged from the start.
     idle: Vec<Idle>,
     leased: usize,
+    /// Requests that wait for a place: nobody else need be woken.
+    waiting: usize,
     closed: bool,
 }
 
@@ -88,8 +90,10 @@ impl Pool {
         let full = |state: &mut State| !state.closed && state.leased >= self.size;
         let mut state = self.lock();
         if full(&mut state) {
+            state.waiting += 1;
             let waited = self.freed.wait_timeout_while(state, self.acquire_timeout, full);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
         if state.closed || state.leased >= self.size {
             return None;
@@ -148,15 +152,34 @@ impl Pool {
     fn push(&self, idle: Idle, leases: usize) {
         let mut state = self.lock();
         state.leased -= leases;
+        let wake = state.waiting > 0 && leases > 0;
         let surplus = if state.closed || state.idle.len() + state.leased >= self.size {
             Some(idle)
         } else {
-            let at = state.idle.partition_point(|other| other.used <= idle.used);
+            // Nearly always the last: it was used just now.
+            let at = match state.idle.last() {
+                Some(last) if last.used > idle.used => state.idle.partition_point(|other| other.used <= idle.used),
+                _ => state.idle.len(),
+            };
             state.idle.insert(at, idle);
             None
         };
         drop(state);
         drop(surplus);
+        if wake {
+            self.freed.notify_one();
+        }
+    }
+
+    /// Ends a lease that has no connection to give back.
+    fn end_lease(&self) {
+        let mut state = self.lock();
+        state.leased -= 1;
+        let wake = state.waiting > 0;
+        drop(state);
+        if wake {
+            self.freed.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -185,9 +208,8 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         match self.first.take() {
             Some(idle) => self.pool.push(idle, 1),
-            None => self.pool.lock().leased -= 1,
+            None => self.pool.end_lease(),
         }
-        self.pool.freed.notify_one();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::balancer::State;
 use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
-use crate::shm::{self, AjpSlot, Child, Connected, Found, Plan, ProbeStreak, Region, ShmError};
+use crate::shm::{self, AjpSlot, Child, Connected, Failing, Found, Plan, ProbeStreak, Region, ShmError};
 
 pub use crate::shm::AjpNumbers as Numbers;
 
@@ -122,20 +122,33 @@ impl AjpShared {
 
     /// One more request for this worker.
     pub fn count_used(&self) {
-        self.count(|slot| &slot.used, 1);
+        if let Some(slot) = self.slot() {
+            slot.count_used(self.shared.now_s());
+        }
     }
 
     /// One more failed request; returns the new count.
     pub fn count_error(&self) -> u64 {
-        if let Some(slot) = self.slot() {
-            slot.error_time.set(self.shared.now_s());
-        }
-        self.count(|slot| &slot.errors, 1)
+        let Some(slot) = self.slot() else { return 0 };
+        slot.count_error(self.shared.now_s());
+        slot.errors.get()
     }
 
     /// One more request that its client spoilt; returns the new count.
     pub fn count_client_error(&self) -> u64 {
         self.count(|slot| &slot.client_errors, 1)
+    }
+
+    /// One more failed attempt.
+    pub fn count_failure(&self, failing: Failing) {
+        if let Some(slot) = self.slot() {
+            slot.count_failure(failing);
+        }
+    }
+
+    /// One more attempt that is made again because one here failed.
+    pub fn count_retry(&self) {
+        self.count(|slot| &slot.retries, 1);
     }
 
     /// One more attempt that ran into `reply_timeout`.
@@ -267,6 +280,16 @@ impl AjpShared {
     /// Requests spoilt by their clients so far.
     pub fn client_errors(&self) -> u64 {
         self.counter(|slot| &slot.client_errors)
+    }
+
+    /// Attempts so far that were made again because one here failed.
+    pub fn retries(&self) -> u64 {
+        self.counter(|slot| &slot.retries)
+    }
+
+    /// Failed attempts of this kind so far.
+    pub fn failures(&self, failing: Failing) -> u64 {
+        self.slot().and_then(|slot| slot.failures().get(failing as usize).copied()).unwrap_or(0)
     }
 
     /// Attempts that ran into `reply_timeout` so far.

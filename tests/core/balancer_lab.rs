@@ -9,7 +9,9 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::AtomicU32;
 
 use mod_jk::balancer::method::CommonMultiple;
-use mod_jk::balancer::{Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State, Texts, choose};
+use mod_jk::balancer::{
+    Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State, Texts, choose, route_hash,
+};
 
 /// Route, domain and redirect of one member.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +72,8 @@ impl Lab {
             multiplier: common.multiplier(*factor),
             value: 0,
             busy: 0,
+            route_hash: 0,
+            domain_hash: 0,
         };
         let names = |number| Names { route: format!("w{number}"), ..Names::default() };
         Self {
@@ -102,7 +106,13 @@ impl Lab {
             sticky_force: self.sticky_force,
             stateless: asked.stateless,
         };
-        choose(&self.members, &self.names, &request, &self.next_offset)
+        let hashed = |(member, names): (&MemberView, &Names)| MemberView {
+            route_hash: route_hash(names.route.as_bytes()),
+            domain_hash: route_hash(names.domain.as_bytes()),
+            ..*member
+        };
+        let members: Vec<_> = self.members.iter().zip(&self.names.0).map(hashed).collect();
+        choose(&members, &self.names, &request, &self.next_offset)
     }
 
     /// Chooses a member and books the start of the request there.

@@ -25,6 +25,8 @@ fn any_member() -> impl Strategy<Value = MemberView> {
             multiplier,
             value,
             busy: 0,
+            route_hash: 0,
+            domain_hash: 0,
         },
     )
 }

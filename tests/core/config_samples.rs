@@ -48,7 +48,7 @@ fn the_sample_is_a_balancer_of_two_and_a_status_page() {
 #[test]
 fn converting_the_sample_changes_nothing() {
     let text = std::fs::read(format!("{}/conf/workers.properties", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let toml = config::toml::convert_properties_to_toml(&text).unwrap();
+    let toml = config::toml::convert_properties_to_toml(&text, "workers.properties").unwrap();
     let mut properties = Properties::new().with_environment(|name| (name == "AJP_SECRET").then(|| "s3cret".to_owned()));
     config::toml::read(&mut properties, toml.as_bytes(), "t", &mut Vec::new());
     assert_same(&config::build(&properties, &Defaults::default()).0, &sample("workers.properties").0);

@@ -228,12 +228,12 @@ balance_workers = ["w", "a.b", "c"]
 [worker.s]
 type = "status"
 "#;
-    assert_eq!(convert_properties_to_toml(PROPERTIES.as_bytes()).unwrap(), expected);
+    assert_eq!(convert_properties_to_toml(PROPERTIES.as_bytes(), "workers.properties").unwrap(), expected);
 }
 
 #[test]
 fn the_converted_file_means_the_same() {
-    let toml = convert_properties_to_toml(PROPERTIES.as_bytes()).unwrap();
+    let toml = convert_properties_to_toml(PROPERTIES.as_bytes(), "workers.properties").unwrap();
     assert_same(&read_toml(&toml).0, &read(PROPERTIES).0);
     assert_eq!(lb(&read_toml(&toml).0, "lb").members.len(), 3);
 }
@@ -241,13 +241,13 @@ fn the_converted_file_means_the_same() {
 #[test]
 fn a_variable_defined_too_late_is_not_brought_to_life() {
     let text = "worker.list=w\nworker.w.host=$(late)\nlate=1\nearly=2\nworker.w.route=$(early)";
-    let toml = convert_properties_to_toml(text.as_bytes()).unwrap();
+    let toml = convert_properties_to_toml(text.as_bytes(), "workers.properties").unwrap();
     assert_eq!(toml, "list = [\"w\"]\n\n[worker.w]\nhost = \"$(late)\"\nroute = \"2\"\n");
 }
 
 #[test]
 fn does_not_convert_what_is_wrong() {
-    let found = convert_properties_to_toml(b"worker.list=w\nworker.w.prot=1").unwrap_err();
+    let found = convert_properties_to_toml(b"worker.list=w\nworker.w.prot=1", "workers.properties").unwrap_err();
     assert_eq!(
         of(&found, Severity::Error),
         ["workers.properties:2: worker.w.prot is not a known attribute; did you mean worker.w.port?"]
@@ -256,6 +256,9 @@ fn does_not_convert_what_is_wrong() {
 
 #[test]
 fn does_not_convert_what_toml_cannot_say() {
-    let found = convert_properties_to_toml(b"worker.list=w\nworker.w.host=a\x01b").unwrap_err();
-    assert_eq!(of(&found, Severity::Error), ["the file says something that workers.toml cannot say"]);
+    let found = convert_properties_to_toml(b"worker.list=w\nworker.w.host=a\x01b", "workers.properties").unwrap_err();
+    assert_eq!(
+        of(&found, Severity::Error),
+        ["workers.properties: the file says something that workers.toml cannot say"]
+    );
 }

@@ -188,3 +188,77 @@ fn connect_deadline_ends_the_attempt() {
     assert_eq!(outcome.failed(), (503, 0, 2));
     assert!(engine.level("error")[0].contains("no answer within"), "{:?}", engine.level("error"));
 }
+
+/// Accepts and closes at once: in order, or with a reset.
+fn hanging_up(with_reset: bool) -> (u16, std::thread::JoinHandle<usize>) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let accepting = std::thread::spawn(move || {
+        let mut accepted = 0;
+        loop {
+            let (stream, _) = listener.accept().unwrap();
+            let mut first = [0];
+            let socket = socket2::SockRef::from(&stream);
+            // Whoever asks for the end of the test says so in its first byte.
+            if accepted >= 2 && std::io::Read::read(&mut &stream, &mut first).is_ok_and(|_| first == [b'!']) {
+                return accepted;
+            }
+            accepted += 1;
+            if with_reset {
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+    });
+    (port, accepting)
+}
+
+#[test]
+fn peer_that_hangs_up_before_the_request_fails_it_without_a_delivery() {
+    for with_reset in [false, true] {
+        let (port, accepting) = hanging_up(with_reset);
+        let outcome = probed(port).post(b"body");
+        assert_eq!(outcome.failed(), (503, 0, 2), "reset: {with_reset}");
+        assert!(outcome.failure().recoverable, "another member may have it");
+        std::io::Write::write_all(&mut std::net::TcpStream::connect(("127.0.0.1", port)).unwrap(), b"!").unwrap();
+        assert_eq!(accepting.join().unwrap(), 2, "reset: {with_reset}");
+    }
+}
+
+#[test]
+fn peer_that_hangs_up_unprobed_is_never_taken_for_an_answer() {
+    for with_reset in [false, true] {
+        let (port, accepting) = hanging_up(with_reset);
+        let outcome = Engine::new(port).get();
+        let (status, _, attempts) = outcome.failed();
+        // Whether the request was written before the end was seen is a race; that nothing came back is not.
+        assert!([502, 503].contains(&status) && attempts == 2, "{status} after {attempts}, reset: {with_reset}");
+        assert_eq!(outcome.client.started, 0);
+        std::io::Write::write_all(&mut std::net::TcpStream::connect(("127.0.0.1", port)).unwrap(), b"!").unwrap();
+        assert_eq!(accepting.join().unwrap(), 2, "reset: {with_reset}");
+    }
+}
+
+#[test]
+fn silent_pooled_connections_are_found_by_the_probe_and_one_new_one_serves() {
+    // A firewall forgot the flow, or the connector is paused: what is written is taken and nothing comes back.
+    let silent = || {
+        script(|peer: &mut Peer| {
+            peer.expect_cping();
+            peer.cpong();
+            peer.serve(b"OK");
+            peer.expect_cping();
+            peer.expect_end();
+        })
+    };
+    let healthy = script(|peer: &mut Peer| {
+        peer.expect_cping();
+        peer.cpong();
+        peer.serve(b"NEW");
+    });
+    let tomcat = Tomcat::start(vec![silent(), healthy]);
+    let engine = Engine::with(tomcat.port(), |config| config.settings.prepost_timeout_ms = 1_000);
+    engine.get().served();
+    let outcome = engine.post(b"");
+    assert_eq!((outcome.served().attempts, outcome.client.body.as_slice()), (1, &b"NEW"[..]));
+    assert_eq!(tomcat.finish(), 2);
+}

@@ -219,6 +219,31 @@ fn idle_connections_are_closed_down_to_the_minimum() {
     tomcat.finish();
 }
 
+#[test]
+fn after_a_reply_timeout_the_next_attempt_opens_a_new_connection() {
+    let silent = || {
+        script(|peer: &mut Peer| {
+            peer.serve(b"OK");
+            while peer.try_forward_request().is_some() {}
+        })
+    };
+    let (say, told) = mpsc::channel();
+    let fresh = script(move |peer: &mut Peer| {
+        say.send(peer.try_forward_request().is_some()).unwrap();
+        peer.expect_end();
+    });
+    let (tomcat, engine) = two_idle(vec![silent(), silent(), fresh], |_| {});
+    let outcome = engine.send(b"GET", BodyKind::None, Client::default(), |request| {
+        request.overrides.reply_timeout_ms = Some(20);
+    });
+    assert_eq!(outcome.failed(), (504, 2, 2));
+    drop(engine);
+    // If the engine opened no third connection, this one ends the script.
+    drop(std::net::TcpStream::connect(("127.0.0.1", tomcat.port())));
+    assert_eq!(tomcat.finish(), 4);
+    assert_eq!(told.recv(), Ok(true), "the second attempt went to another idle connection");
+}
+
 /// An engine whose pool holds two idle connections: two requests at the same time.
 fn two_idle(scripts: Vec<Script>, change: impl FnOnce(&mut mod_jk::config::AjpConfig)) -> (Tomcat, Engine) {
     let tomcat = Tomcat::start(scripts);

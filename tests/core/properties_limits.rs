@@ -109,7 +109,7 @@ proptest! {
     fn a_converted_file_means_the_same(text in file()) {
         let mut before = Properties::new();
         before.read(text.as_bytes(), "f", &mut Vec::new());
-        if let Ok(toml) = config::toml::convert_properties_to_toml(text.as_bytes()) {
+        if let Ok(toml) = config::toml::convert_properties_to_toml(text.as_bytes(), "workers.properties") {
             let mut after = Properties::new();
             let mut findings = Vec::new();
             config::toml::read(&mut after, toml.as_bytes(), "t", &mut findings);

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use mod_jk::config::{AjpConfig, Config};
-use mod_jk::shm::{Plan, Region, ShmError};
+use mod_jk::shm::{Plan, Region, ShmError, remove_leftovers};
 use tempfile::TempDir;
 
 use crate::shm_fork::fork;
@@ -87,7 +87,7 @@ fn a_plan_larger_than_the_explicit_size_gets_what_it_needs() {
     let config = Config { ajp: (0..500).map(worker).collect(), ..Config::default() };
     let plan = Plan::new(&config, 16, 0).unwrap();
     let place = Place::new();
-    assert!(Region::create(&place.path(), Some(100), &plan).unwrap().size() > 500 * 832);
+    assert!(Region::create(&place.path(), Some(100), &plan).unwrap().size() > 500 * 1_344);
 }
 
 #[test]
@@ -165,6 +165,96 @@ fn the_creator_removes_the_file() {
     let place = Place::new();
     drop(place.create().unwrap());
     assert_eq!(place.names(), 0);
+}
+
+#[test]
+fn a_file_that_was_cut_is_made_whole_with_what_the_configuration_says() {
+    for length in [0, 100, 5_000] {
+        let place = Place::new();
+        let region = place.create().unwrap();
+        assert_eq!(region.mend().unwrap(), None);
+        let file = fs::OpenOptions::new().write(true).open(place.file()).unwrap();
+        let child = fork(|| {
+            // An access to what is cut off would be SIGBUS.
+            if file.set_len(length).is_err() || region.mend().ok().flatten() != Some(length) {
+                return 2;
+            }
+            let in_order = region.lock().is_ok() && region.register_child().is_ok_and(|child| child.has_entry());
+            let numbers = region.ajp_named("w1").map(|slot| slot.numbers().port);
+            u8::from(!in_order || numbers != Some(8_009)) * 3
+        });
+        assert_eq!(child.wait(), Some(0), "{length}");
+        assert_eq!(fs::metadata(place.file()).unwrap().len(), region.size() as u64);
+        assert!(fs::metadata(place.file()).unwrap().blocks() * 512 >= region.size() as u64);
+        assert_eq!(region.mend().unwrap(), None);
+        assert_eq!(region.ajp(0).unwrap().numbers().port, 8_009, "the others see the same memory");
+    }
+}
+
+#[test]
+fn of_many_processes_one_makes_a_cut_file_whole() {
+    let place = Place::new();
+    let region = place.create().unwrap();
+    fs::OpenOptions::new().write(true).open(place.file()).unwrap().set_len(0).unwrap();
+    let mend = || match region.mend() {
+        Ok(Some(0)) => 1,
+        Ok(None) => 0,
+        _ => 99,
+    };
+    let children = (0..8).map(|_| fork(mend)).collect::<Vec<_>>();
+    let codes = children.into_iter().map(|child| child.wait().unwrap()).collect::<Vec<_>>();
+    assert_eq!(codes.iter().sum::<i32>(), 1, "{codes:?}");
+    assert_eq!(region.ajp(0).unwrap().numbers().port, 8_009);
+}
+
+#[test]
+fn leftovers_of_killed_httpds_are_removed_and_nothing_else() {
+    let place = Place::new();
+    let name = |suffix: &str| place.folder.path().join(format!("jk-runtime-status{suffix}"));
+    let parent = fork(|| {
+        let Ok(region) = place.create() else { return 1 };
+        std::mem::forget(region);
+        0
+    });
+    let leftover = name(&format!(".{}", parent.pid()));
+    assert_eq!(parent.wait(), Some(0));
+    let foreign: [(&str, &[u8]); 4] =
+        [(".77", b"!JKSHM13 of the C module"), (".78", b""), (".79x", b"!JKSHMR1"), (".lock", b"!JKSHMR1")];
+    foreign.iter().for_each(|(suffix, content)| fs::write(name(suffix), content).unwrap());
+    symlink(&leftover, name(".80")).unwrap();
+    let own = place.create().unwrap();
+    assert_eq!(remove_leftovers(&place.path()), std::slice::from_ref(&leftover));
+    assert!(!leftover.exists() && own.has_its_name());
+    assert!(foreign.iter().all(|(suffix, _)| name(suffix).exists()));
+    assert!(fs::symlink_metadata(name(".80")).is_ok());
+}
+
+#[test]
+fn a_file_whose_children_outlive_their_parent_is_no_leftover() {
+    let place = Place::new();
+    let region = place.create().unwrap();
+    let child = fork(crate::shm_fork::park);
+    let other = name_of_another_process(&place);
+    drop(region);
+    assert!(remove_leftovers(&place.path()).is_empty());
+    drop(child);
+    assert_eq!(remove_leftovers(&place.path()), [other]);
+}
+
+/// The file under the name of a process that is gone.
+fn name_of_another_process(place: &Place) -> PathBuf {
+    let other = place.folder.path().join("jk-runtime-status.1");
+    fs::hard_link(place.file(), &other).unwrap();
+    other
+}
+
+#[test]
+fn a_file_in_use_by_another_httpd_is_called_that() {
+    let place = Place::new();
+    let first = place.create().unwrap();
+    let second = place.create().unwrap();
+    assert_eq!(second.replaced(), Some("a file in use by another httpd (give each its own JkShmFile)"));
+    drop((first, second));
 }
 
 #[test]

@@ -23,6 +23,14 @@ pub(crate) fn fork(body: impl FnOnce() -> u8) -> Forked {
     unsafe { libc::_exit(i32::from(code)) }
 }
 
+/// For a child: waits to be killed, without using the processor.
+pub(crate) fn park() -> u8 {
+    loop {
+        rustix::thread::sched_yield();
+        let _ = rustix::event::poll(&mut [], None);
+    }
+}
+
 impl Forked {
     pub(crate) fn pid(&self) -> u32 {
         self.0.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0)

@@ -7,8 +7,10 @@
 
 use std::sync::Arc;
 
-use mod_jk::balancer::Activation;
-use mod_jk::config::{AjpConfig, AjpSettings, Config, LbConfig, MemberConfig, MemberSettings, WorkerConfig};
+use mod_jk::balancer::{Activation, Method};
+use mod_jk::config::{
+    AjpConfig, AjpSettings, Config, LbConfig, LbSettings, MemberConfig, MemberSettings, WorkerConfig,
+};
 use mod_jk::shm::{Child, Plan, Region};
 
 use crate::shm_fork::fork;
@@ -49,7 +51,13 @@ fn region() -> Arc<Region> {
     let ajp = |name: &str| AjpConfig { name: name.to_owned(), settings: ajp_settings(0), ..AjpConfig::default() };
     let member = |ajp| MemberConfig { ajp, settings: member_settings(0) };
     let lb = LbConfig { name: "lb".to_owned(), members: vec![member(0), member(1)], ..LbConfig::default() };
-    let config = Config { list: vec![WorkerConfig::Lb(lb)], ajp: vec![ajp("w1"), ajp("w2")], ..Config::default() };
+    let settings = LbSettings { method: Method::Busyness, ..LbSettings::default() };
+    let by_busy = LbConfig { name: "busy".to_owned(), settings, members: vec![member(0)], ..LbConfig::default() };
+    let config = Config {
+        list: vec![WorkerConfig::Lb(lb), WorkerConfig::Lb(by_busy)],
+        ajp: vec![ajp("w1"), ajp("w2")],
+        ..Config::default()
+    };
     Arc::new(Region::anonymous(&Plan::new(&config, 16, 1_000).unwrap()).unwrap())
 }
 
@@ -104,7 +112,8 @@ fn serve_for_ever(region: &Arc<Region>, variants: &Variants) -> u8 {
                 return 2;
             }
         }
-        drop((second, first, connected, lb));
+        let weight = region.weigh(child, region.plan().members_of(1).start, 1);
+        drop((weight, second, first, connected, lb));
         region.ajp(0).iter().for_each(|slot| slot.used.add(1));
     }
     0
@@ -165,6 +174,7 @@ fn a_kill_at_any_instruction_leaves_no_count_no_lock_and_no_half_update() {
         region.reap_children().unwrap();
         let left = (region.ajp_busy(0), region.ajp_busy(1), region.ajp_connected(0), region.lb_busy(0));
         assert_eq!(left, (1, 0, 0, 0), "after kill {kill}");
+        assert_eq!(region.members_of(1)[0].value.get(), 0, "after kill {kill}");
         variants.assert_whole(&region);
         drop(region.lock().unwrap());
         let factor = region.member(0).unwrap().lb_factor();

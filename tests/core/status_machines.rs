@@ -6,10 +6,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::balancer::State;
-use serde_json::Value;
+use mod_jk::worker::lb::Balance;
+use mod_jk::worker::{BodyKind, Request};
+use serde_json::{Value, json};
 
 use crate::desk::{Desk, NOW};
+use crate::engine::Client;
 
 fn json(desk: &Desk, query: &str) -> Value {
     serde_json::from_str(&desk.ask(&format!("mime=json&{query}"))).unwrap()
@@ -84,6 +88,102 @@ fn json_answers_errors_and_changes_with_a_result() {
     let dump = json(&desk, "cmd=dump");
     let first = dump["properties"].as_array().unwrap().iter().find(|entry| entry["name"] == "worker.list").unwrap();
     assert_eq!(first["value"], "lb,solo,st");
+}
+
+/// A balancer of members that nobody may contact: each attempt fails at once, and goes on to the next one.
+fn contactless() -> Desk {
+    let desk = Desk::of(
+        "worker.list=lb,st\nworker.lb.type=lb\nworker.lb.balance_workers=a,b\nworker.lb.retries=1\nworker.st.type=status\n\
+         worker.a.port=0\nworker.b.port=0\nworker.a.retries=3\nworker.a.retry_interval=1\nworker.b.retries=1\n",
+    );
+    // A port of 0 stops a member at the start.
+    desk.done("cmd=update&w=lb&sw=*&vwa=a");
+    desk
+}
+
+fn request(desk: &Desk) {
+    let forward = ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/", ..ForwardRequest::default() };
+    let mut request = Request::new(forward, BodyKind::None);
+    let answer = desk.lbs()[0].service(&mut request, &mut Client::default(), &Balance::default(), desk.log());
+    assert!(answer.result.is_err());
+}
+
+#[test]
+fn attempts_are_counted_by_cause_and_those_made_again_as_retries() {
+    let desk = contactless();
+    request(&desk);
+    let page = json(&desk, "");
+    let member = |index: usize| &page["balancers"][0]["members"][index];
+    assert_eq!(
+        (&member(0)["failures"], &member(0)["retries"]),
+        (&json!({"address": 3}), &3.into()),
+        "two here, one on b"
+    );
+    assert_eq!((&member(1)["failures"], &member(1)["retries"]), (&json!({"address": 1}), &0.into()));
+    assert_eq!((&member(0)["last_failure"], &member(0)["errors"]), (&"address".into(), &1.into()));
+    let samples = samples(&desk.ask("mime=prom"), false);
+    assert_eq!(samples["jk_worker_retries_total{worker=\"a\"}"], 3.0);
+    assert_eq!(samples["jk_worker_attempt_failures_total{worker=\"a\",cause=\"address\"}"], 3.0);
+    desk.done("cmd=reset&w=lb&sw=a");
+    let page = json(&desk, "");
+    let member = &page["balancers"][0]["members"][0];
+    assert_eq!(
+        (&member["failures"], &member["retries"], &member["last_failure"]),
+        (&json!({}), &0.into(), &Value::Null)
+    );
+}
+
+#[test]
+fn a_member_tells_since_when_it_has_its_state_and_why() {
+    let desk = contactless();
+    let state = |index: usize| {
+        let page = json(&desk, "");
+        let member = &page["balancers"][0]["members"][index];
+        let since = member["state_since_unix"].as_u64().unwrap();
+        (member["state"].as_str().unwrap().to_owned(), member["state_why"].as_str().unwrap().to_owned(), since)
+    };
+    assert_eq!(state(0), ("OK/IDLE".into(), "start".into(), NOW - 10));
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    request(&desk);
+    let (word, why, since) = state(0);
+    assert_eq!((word.as_str(), why.as_str()), ("ERR", "address"));
+    assert!(since >= now_s, "{since}");
+    desk.done("cmd=recover&w=lb&sw=a");
+    assert_eq!(state(0), ("ERR/REC".into(), "admin".into(), NOW));
+    desk.done("cmd=reset&w=lb&sw=b");
+    assert_eq!(state(1), ("OK/IDLE".into(), "admin".into(), NOW));
+}
+
+#[test]
+fn pools_are_shown_with_their_connections() {
+    let desk = Desk::with("worker.m1.connection_pool_size=7\n");
+    let m1 = desk.lbs()[0].workers().next().unwrap().shared();
+    let connections = [(); 3].map(|()| m1.connect());
+    let busy = m1.begin_request();
+    let page = json(&desk, "");
+    let expected = json!({"connections": 3, "busy": 1, "idle": 2, "size_per_child": 7});
+    assert_eq!(page["balancers"][0]["members"][0]["pool"], expected);
+    let samples = samples(&desk.ask("mime=prom"), false);
+    for (name, value) in [("connections", 3.0), ("connections_idle", 2.0), ("busy", 1.0), ("pool_size", 7.0)] {
+        assert_eq!(samples[&format!("jk_worker_{name}{{worker=\"m1\"}}")], value, "{name}");
+    }
+    drop((connections, busy));
+}
+
+#[test]
+fn settings_that_nobody_can_edit_are_listed_too_and_secrets_are_not() {
+    let desk = Desk::with(
+        "worker.m1.secret=hush\nworker.m1.socket_timeout=17\njkx.worker.lb.health=on\nworker.lb.lb_retries=1\n",
+    );
+    let text = desk.ask("mime=json");
+    assert!(!text.contains("hush"));
+    let lb = &json(&desk, "")["balancers"][0];
+    let settings = &lb["members"][0]["settings"];
+    assert_eq!(settings["socket_timeout"]["value"], 17);
+    assert!(settings["socket_timeout"]["origin"].as_str().unwrap().starts_with("workers.properties:"));
+    assert_eq!((&settings["secret"]["value"], &settings["recovery_options"]["value"]), (&true.into(), &Value::Null));
+    assert_eq!((&lb["settings"]["lb_retries"]["value"], &lb["settings"]["health"]["value"]), (&1.into(), &true.into()));
+    assert_eq!(lb["settings"]["session_cookie"], json!({"value": "JSESSIONID", "origin": "default"}));
 }
 
 /// Samples by name with labels, after checking the syntax.

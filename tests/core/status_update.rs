@@ -131,6 +131,29 @@ fn one_bad_value_of_all_members_keeps_the_others_out() {
 }
 
 #[test]
+fn recovery_options_of_0_are_not_those_that_were_never_set() {
+    let desk = Desk::new();
+    desk.done("cmd=update&w=solo&varo=0");
+    assert_eq!(desk.ajp("solo").settings().recovery_options, Some(0));
+    let line = "Status worker 'st' changing 'recovery_options' for ajp worker 'solo' from 'not set' to '0'";
+    assert_eq!(desk.lines("'recovery_options'"), [line]);
+    desk.done("cmd=update&w=lb&sw=m1&varo=1");
+    desk.done("cmd=update&w=lb&sw=m1&varo=0&vart=0");
+    assert_eq!(desk.ajp("m1").settings().recovery_options, Some(0), "what was set is not unset");
+    let page: serde_json::Value = serde_json::from_str(&desk.ask("mime=json")).unwrap();
+    let setting = page["balancers"][0]["members"][0]["settings"]["recovery_options"].clone();
+    assert_eq!((&setting["value"], &setting["origin"]), (&0.into(), &"status page".into()));
+}
+
+#[test]
+fn an_update_that_is_refused_is_in_the_log_as_the_message_says() {
+    let desk = Desk::new();
+    let message = desk.refused(&format!("cmd=update&w=lb&sw=m1&vwr={}%0a", "r".repeat(64)));
+    assert_eq!(desk.lines("refused"), [format!("Status worker 'st' refused cmd=update: {message}")]);
+    assert_eq!(desk.level_of("refused"), "warn");
+}
+
+#[test]
 fn an_unknown_setting_of_all_members_is_ok_and_does_nothing() {
     let desk = Desk::new();
     desk.done("cmd=update&w=lb&att=vahst&val0=x");
@@ -148,13 +171,16 @@ fn a_member_wins_over_an_attribute_of_all() {
 #[test]
 fn a_changed_activation_sets_all_values_to_zero_but_for_busyness() {
     let desk = Desk::new();
-    for index in 0..3 {
-        desk.member(index).value.set(7);
-    }
+    let fill = || (0..3).for_each(|index| desk.member(index).value.set(7));
+    fill();
     desk.done("cmd=update&w=lb&vlm=Busyness");
+    // What was counted under another method would never end.
+    assert_eq!(desk.member(2).value.get(), 0);
+    fill();
     desk.done("cmd=update&w=lb&sw=m1&vwa=d");
     assert_eq!(desk.member(2).value.get(), 7);
     desk.done("cmd=update&w=lb&vlm=Request");
+    fill();
     desk.done("cmd=update&w=lb&sw=m1&vwa=a");
     assert!((0..3).all(|index| desk.member(index).value.get() == 0));
 }

@@ -276,12 +276,13 @@ fn a_traversal_is_refused_even_when_nothing_is_mounted() {
 #[test]
 fn a_virtual_host_copies_only_what_it_does_not_have() {
     let mut own = table(&["/a w-own", "!/x w1"]);
-    own.copy_missing(&table(&["/a w-main", "/b w-main", "!/x w1;stateless=1", "!/x w2"]));
+    own.copy_missing(&table(&["/a w-main", "/b w-main", "!/x w2", "!/y w2", "!/y w3"]));
     let map = UriMapBuilder::from_parts(own.rules().rules, Vec::new(), Vec::new()).build();
     rows(&map, &[("/a", "w-own"), ("/b", "w-main")]);
     let exclusions: Vec<_> =
         map.rules().iter().filter(|rule| rule.exclusion).map(|rule| rule.worker.to_vec()).collect();
-    assert_eq!(exclusions, [b"w1", b"w2"]);
+    // Its own exclusion of /x lifts the main server's, and both of the main server's for /y hold.
+    assert_eq!(exclusions, [b"w1", b"w2", b"w3"]);
 }
 
 #[test]

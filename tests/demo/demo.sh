@@ -313,7 +313,7 @@ run() {
     rm -f "$state"/start-*
 
     step "Looking for httpd, Tomcat, Java, Rust (make setup)"
-    "$source_dir/setup.sh" 9>&- | sed 's/^/      /'
+    "$source_dir/setup.sh" demo 9>&- | sed 's/^/      /'
     java_home=$("$source_dir/find-java.sh")
     modules=$($(command -v apxs || command -v apxs2) -q LIBEXECDIR)
     choose_module

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # make setup: installs what the build, the demo and the tests need, and only what is missing. Asks nothing, starts and
 # stops no service, touches no configuration of this machine. With everything present it takes a fraction of a second.
-# As root or through sudo; on systems without apt-get it names what is missing and stops.
+# As root or through sudo; on systems without apt-get it names what is missing and stops. `setup.sh demo` leaves out what only
+# the tests need.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # The oldest Rust that builds the crate: Cargo.toml is the one place that says so.
 rust_needed=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
 readonly rust_needed
+
+readonly wanted_for=${1:-tests}
 
 packages=() # Debian packages to install
 missing=()  # the same in words, for systems without apt-get
@@ -34,7 +37,6 @@ find_missing_files() {
     need tomcat10-examples "Tomcat's examples" '/usr/share/tomcat10-examples/examples/WEB-INF/web.xml'
     # bindgen loads libclang at build time and needs clang's own headers (stddef.h); both come with libclang-dev.
     need libclang-dev "libclang with its headers" '/usr/lib/llvm-*/lib/clang/*/include/stddef.h'
-    need ant "Apache Ant, for Tomcat's Ant tasks (tests)" '/usr/share/java/ant-launcher.jar'
     need gcc "a C compiler" '/usr/bin/cc' '/usr/local/bin/cc'
     need libc6-dev "the C library's headers" '/usr/include/stdio.h'
     need curl "curl" '/usr/bin/curl' '/usr/local/bin/curl'
@@ -43,6 +45,36 @@ find_missing_files() {
         packages+=(default-jre-headless)
         missing+=("a Java runtime, 11 or newer")
     fi
+    if [[ $wanted_for == tests ]]; then find_missing_for_tests; fi
+}
+
+find_missing_for_tests() {
+    need ant "Apache Ant, for Tomcat's Ant tasks" '/usr/share/java/ant-launcher.jar'
+    need chromium "Chromium, which opens the status pages" '/usr/bin/chromium' '/usr/bin/google-chrome'
+    need chromium-driver "chromedriver, by which tests use Chromium" '/usr/bin/chromedriver' '/usr/local/bin/chromedriver'
+    need fonts-dejavu-core "a font for the pictures of the pages" '/usr/share/fonts/*/*'
+    if [[ ! -f $axe ]] && ! python3 -m pip --version >/dev/null 2>&1; then
+        packages+=(python3-pip)
+        missing+=("pip, which fetches axe-core")
+    fi
+}
+
+# axe-core, the accessibility checker that runs inside the browser. Debian has no package of it, but PyPI has several that
+# carry it; the wheel's checksum stands here, so it is this one file or none.
+readonly axe=target/axe-core/0.1.8/axe_playwright_python/axe.min.js
+fetch_axe() {
+    [[ $wanted_for == tests && ! -f $axe ]] || return 0
+    local folder=target/axe-core/wheel
+    say "fetching axe-core from PyPI"
+    mkdir -p "$folder"
+    echo 'axe-playwright-python==0.1.8 --hash=sha256:fdd263c998388f1a8e67cad02677e612d946248bd44d163be5e8650ea31f95f8' >"$folder/list"
+    python3 -m pip --disable-pip-version-check download -q --no-deps --only-binary :all: --require-hashes -d "$folder" -r "$folder/list" ||
+        die "axe-core could not be fetched (python3 -m pip download axe-playwright-python==0.1.8)"
+    python3 -m zipfile -e "$folder"/axe_playwright_python-0.1.8-*.whl "$folder/0.1.8"
+    rm -rf target/axe-core/0.1.8
+    mv "$folder/0.1.8" target/axe-core/
+    rm -r "$folder"
+    [[ -f $axe ]] || die "the wheel of axe-playwright-python holds no axe.min.js"
 }
 
 version_at_least() { [[ -n $1 && $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
@@ -150,11 +182,13 @@ rust_missing=no
 find_missing_files
 rust_is_complete || rust_missing=yes
 if [[ ${#packages[@]} == 0 && $rust_missing == no ]]; then
+    fetch_axe
     say "everything is here"
     exit 0
 fi
 # The examples are a part of the demo, not a need: where there is no such package, they are left out.
 if [[ ${packages[*]} == tomcat10-examples && $rust_missing == no && -z $(candidate tomcat10-examples) ]]; then
+    fetch_axe
     say "everything is here but Tomcat's examples, of which there is no package"
     exit 0
 fi
@@ -168,4 +202,5 @@ if [[ ${#packages[@]} -gt 0 && ${packages[*]} != tomcat10-examples ]]; then
 $(printf '  %s\n' "${missing[@]}")"
 fi
 rust_is_complete || die "rustc is still older than $rust_needed or lacks cargo, clippy or rustfmt: $(command -v rustc || echo 'no rustc')"
+fetch_axe
 say "done"

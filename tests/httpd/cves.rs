@@ -142,24 +142,69 @@ fn parameters_and_dots_are_normalised_before_mapping_cve_2018_1323() {
 
 #[test]
 fn access_rules_see_the_uri_that_is_mapped_cve_2018_11759() {
+    const LATE: &[&str] =
+        &["/app/admin", "/app/admin;x/y", "/app/x/..;/admin/y", "/app/.;/admin/y", "/app/%2e%2e;/jkstatus"];
     let backend = Backend::echo();
     let rules = "<Location /jkstatus>\nRequire all denied\n</Location>\n<Location /app/admin>\nRequire all denied\n</Location>\n";
     let mounts = format!("{rules}JkMount /jkstatus w\nJkMount /app/* w\n");
     // The same by SetHandler and a variable, where C mod_jk still has the hole.
+    let rewrite = format!("{rules}RewriteEngine On\nRewriteRule ^/app/ - [H=jakarta-servlet,E=JK_WORKER_NAME:w]\n");
     let handler = format!("{rules}<Location /app>\nSetHandler jakarta-servlet\nSetEnv JK_WORKER_NAME w\n</Location>\n");
     for (config, targets) in [
         (
             mounts,
             &["/jkstatus", "/jkstatus;", "/jkstatus;a=b", "/app/admin;x/y", "/app;a=b/admin", "/x/..;/jkstatus"][..],
         ),
-        (handler, &["/app/admin"][..]),
+        (handler, LATE),
+        (rewrite, LATE),
     ] {
-        let httpd = backend.unmounted().config(&config).allow_error_log("AH01630").start();
+        let httpd = backend.unmounted().load("mod_rewrite").config(&config).allow_error_log("AH01630").start();
+        let before = backend.count();
         for target in targets {
             assert_eq!(status(&httpd, target), 403, "{target}");
         }
-        assert_eq!(backend.count(), 0);
+        assert_eq!(backend.count(), before);
+        // What may be seen is served, whatever its parameters, and forwarded as it came.
+        if config.contains("SetEnv") {
+            assert_eq!(status(&httpd, "/app/x/..;/y;jsessionid=1"), 200);
+            assert_eq!(backend.last().uri(), "/app/x/..;/y;jsessionid=1");
+        }
     }
+}
+
+#[test]
+fn redirect_of_httpd_for_the_uri_that_is_mapped_late_says_where_to() {
+    let backend = Backend::echo();
+    let config = "<Location /app>\nSetHandler jakarta-servlet\nSetEnv JK_WORKER_NAME w\n</Location>\n";
+    // mod_dir adds the slash to the name of a folder, which it can only see once the parameter is gone.
+    let httpd = backend.unmounted().config(config).file("htdocs/app/x/f.txt", "f").start();
+    for target in ["/app/x", "/app/x;a=1"] {
+        let response = get(&httpd, target);
+        let location = response.header("Location").unwrap_or_default();
+        assert!(
+            response.status() == 200 || (response.status() == 301 && location.ends_with("/app/x/")),
+            "{target}: {location}"
+        );
+        println!("{target} {} {location}", response.status());
+    }
+}
+
+#[test]
+fn passwords_are_asked_for_the_uri_that_is_mapped_late() {
+    let backend = Backend::echo();
+    let config = "<Location /app>\nSetHandler jakarta-servlet\nSetEnv JK_WORKER_NAME w\n</Location>\n<Location /app/admin>\nAuthType Basic\n\
+                  AuthName test\nAuthUserFile ${ROOT}/users\nRequire valid-user\n</Location>\n";
+    let httpd = ["mod_auth_basic", "mod_authn_core", "mod_authn_file", "mod_authz_user"]
+        .iter()
+        .fold(backend.unmounted(), |builder, module| builder.load(module))
+        .file("users", "anna:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+        .config(config)
+        .start();
+    let refused = get(&httpd, "/app/x/..;/admin/y");
+    assert_eq!((refused.status(), refused.header("WWW-Authenticate")), (401, Some("Basic realm=\"test\"")));
+    assert_eq!(backend.count(), 0);
+    let request = Request::new("GET", "/app/x/..;/admin/y").header("Authorization", "Basic YW5uYTpzZWNyZXQ=");
+    assert_eq!(ask(&httpd, &request).status(), 200);
 }
 
 #[test]

@@ -274,6 +274,62 @@ fn upload_that_breaks_off_closes_the_connection_to_the_container() {
 }
 
 #[test]
+fn body_that_a_filter_swallows_is_not_delivered_as_an_empty_one() {
+    let backend = Backend::start(|call| {
+        let _ = call.peer.try_body();
+        call.ok("taken for whole");
+    });
+    // mod_lua as a filter that lets nothing through.
+    let script = "function cut(r)\n  coroutine.yield()\n  while bucket ~= nil do coroutine.yield('') end\nend\n";
+    let config = "LuaInputFilter CUT ${ROOT}/cut.lua cut\n<Location /cut>\nSetInputFilter CUT\n</Location>\n";
+    let httpd = backend.httpd().load("mod_lua").file("cut.lua", script).config(config).allow_error_log("AH0").start();
+    let ask_for = |target: &str| {
+        let request = Request::new("POST", target).body(Body::Length(vec![b'x'; 9_000]));
+        Client::once(httpd.address(), &request).map(|response| response.status())
+    };
+    assert_eq!(ask_for("/whole").unwrap(), 200);
+    let cut = ask_for("/cut");
+    assert!(matches!(cut, Ok(400..) | Err(_)), "{cut:?}");
+}
+
+#[test]
+fn error_page_of_the_container_for_an_upload_is_served() {
+    // httpd asks for the ErrorDocument by GET with the headers of the upload, Content-Length among them.
+    let backend = Backend::start(|call| {
+        assert_eq!(call.peer.expect_body(), b"", "httpd has read the body before");
+        call.ok(format!("sorry: {}", call.uri()));
+    });
+    let config = "ErrorDocument 404 /errors/404\nJkMount /errors/* w\n";
+    let httpd = backend.unmounted().config(config).start();
+    let response = ask(&httpd, &Request::new("POST", "/none").body(Body::Length(b"abcde".to_vec())));
+    assert_eq!(response.text(), "sorry: /errors/404");
+}
+
+#[test]
+fn client_that_stalls_is_given_up_after_httpds_timeout() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let backend = Backend::start(move |call| {
+        // The first packet was kept back until it was full, so a stall within it never reaches the container.
+        let first = call.peer.expect_body();
+        call.peer.get_body(8_186);
+        let rest = call.peer.try_body();
+        tell.lock().unwrap().send((first.len(), rest.is_some())).unwrap();
+    });
+    let httpd = backend.httpd().config("Timeout 1\n").allow_error_log("AH0").start();
+    let mut client = Client::connect(httpd.address()).unwrap();
+    client.send_bytes(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n").unwrap();
+    client.send_bytes(&[b'x'; 9_000]).unwrap();
+    let answer = client.response("POST").map(|response| response.head.status);
+    assert!(matches!(answer, Ok(408) | Err(_)), "{answer:?}");
+    assert_eq!(told.recv().unwrap(), (8_186, false), "no end of the body is made up");
+    // Nobody but the client is blamed.
+    assert!(!httpd.jk_log().contains("[error]"), "{}", httpd.jk_log());
+    let log = httpd.await_jk_log("request failed");
+    assert!(log.contains("[info]"), "{log}");
+}
+
+#[test]
 fn client_that_goes_away_does_not_disturb_others() {
     let backend = Backend::start(|call| match call.uri().as_str() {
         "/fine" => call.ok("fine"),

@@ -281,6 +281,19 @@ fn tls_variables_can_be_renamed() {
 }
 
 #[test]
+fn tls_facts_can_come_in_headers_from_a_proxy_in_front() {
+    let backend = Backend::echo();
+    let config = "JkHTTPSIndicator HTTP_X_HTTPS\nJkCERTSIndicator HTTP_X_CERT\nJkCIPHERIndicator HTTP_X_CIPHER\nJkRemoteAddrIndicator HTTP_X_CLIENT\n";
+    let httpd = backend.httpd().config(config).start();
+    let request = Request::new("GET", "/").header("X-HTTPS", "on").header("X-Cert", "CERT").header("X-Cipher", "AES");
+    ask(&httpd, &request.header("X-Client", "192.0.2.9"));
+    let request = backend.last().request;
+    assert!(request.is_ssl);
+    assert_eq!((request.ssl_cert.as_deref(), request.ssl_cipher.as_deref()), (Some(&b"CERT"[..]), Some(&b"AES"[..])));
+    assert_eq!(request.remote_addr.as_deref(), Some(&b"192.0.2.9"[..]));
+}
+
+#[test]
 fn tls_facts_that_are_absent_or_odd_have_defined_values() {
     let backend = Backend::echo();
     let config = location("/bare", "SetEnv HTTPS on\nSetEnv SSL_CLIENT_CERT\nSetEnv SSL_PROTOCOL\n")

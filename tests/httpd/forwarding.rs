@@ -214,6 +214,21 @@ fn statuses_without_body_come_back_without_body() {
 }
 
 #[test]
+fn range_that_the_response_cannot_satisfy_is_416() {
+    let backend = Backend::start(|call| call.answer(200, &[("Content-Length", "10")], "abcdefghij"));
+    let httpd = backend.httpd().start();
+    let mut client = Client::connect(httpd.address()).unwrap();
+    for (range, status, body) in
+        [("bytes=90-", 416, None), ("bytes=2-4", 206, Some("cde")), ("bytes=99-100", 416, None)]
+    {
+        let response = client.exchange(&Request::new("GET", "/").header("Range", range)).unwrap();
+        assert_eq!(response.status(), status, "{range}");
+        assert!(body.is_none_or(|body| response.text() == body) && response.complete(), "{range}: {}", response.text());
+    }
+    assert!(!httpd.jk_log().contains("Aborting"), "{}", httpd.jk_log());
+}
+
+#[test]
 fn hop_by_hop_response_headers_are_dropped() {
     let backend = Backend::start(|call| {
         let headers = [

@@ -4,6 +4,7 @@
 
 use std::panic::catch_unwind;
 
+use crate::support::backend::Backend;
 use crate::support::http_client::{Body, Client, Request};
 use crate::support::httpd::{Httpd, Mpm, under_every_mpm};
 use crate::support::tomcat_server::{Options, TomcatServer};
@@ -103,6 +104,46 @@ fn sample_configuration_is_accepted() {
     let builder = samples("all.conf", &workers).file("all.conf", all);
     let outcome = builder.file("conf/uriworkermap.properties", sample("uriworkermap.properties")).config_test();
     assert!(outcome.success, "{}", outcome.text());
+}
+
+#[test]
+fn properties_file_in_toml_starts_the_same_workers() {
+    let make = |arguments: &[&str]| {
+        let mut make = std::process::Command::new("make");
+        make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--no-print-directory", "toml"]).args(arguments);
+        // What cargo tells of the test would let some crates be built anew for the command, and once more after it.
+        let told =
+            |name: &String| name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for name in std::env::vars().map(|(name, _)| name).filter(told) {
+            make.env_remove(name);
+        }
+        make.output().expect("make can be run")
+    };
+    let backend = Backend::named("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("workers.properties");
+    std::fs::write(
+        &file,
+        format!("# sample\nworker.list=lb\nworker.lb.type=lb\nworker.lb.balance_workers=a\n{}", backend.worker("a")),
+    )
+    .unwrap();
+    let name = format!("FILE={}", file.display());
+    let output = make(&[&name]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let config = "JkWorkersFile workers.toml\nJkMount /* lb\n";
+    let httpd = Httpd::builder().file("workers.toml", &output.stdout).config(config).start();
+    assert_eq!(Client::once(httpd.address(), &Request::new("GET", "/")).unwrap().text(), "hello");
+    // All that is wrong is told, and nothing is printed that looks like a result.
+    std::fs::write(&file, "worker.list=a\nworker.a.prot=1\nworker.a.port=x\n").unwrap();
+    let output = make(&[&name]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    for words in [
+        ":2: worker.a.prot is not a known attribute; did you mean worker.a.port?",
+        ":3: worker.a.port must be a number from",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 /// A line of a sample without the `#` that switches its directive off; other comments stay.

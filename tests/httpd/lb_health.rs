@@ -48,6 +48,36 @@ under_every_mpm! {
     }
 }
 
+under_every_mpm! {
+    fn watchdog_is_one_thread_of_each_child_and_blocks_all_signals(mpm: Mpm) {
+        let cluster = Cluster::start(1);
+        let httpd = watched(&cluster, "").mpm(mpm).children(2).start();
+        let children = httpd.children();
+        assert_eq!(children.len(), 2);
+        for pid in children {
+            let watchdogs = || threads(pid, "jk-watchdog");
+            // The thread gives itself its name.
+            wait::until(PATIENCE, "the thread", || watchdogs().len() == 1);
+            let mask = watchdogs().remove(0);
+            // All but SIGKILL (9) and SIGSTOP (19), which nobody can block, and 32 and 33, which the C library keeps for itself.
+            let mask = mask | 1 << 8 | 1 << 18 | 1 << 31 | 1 << 32;
+            assert_eq!(mask, u64::MAX, "{mask:#x}");
+        }
+    }
+}
+
+/// Blocked signals of each thread of that name.
+fn threads(pid: u32, name: &str) -> Vec<u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // A thread may end while it is looked at.
+    let statuses = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let field = |status: &str, field: &str| {
+        status.lines().find_map(|line| line.strip_prefix(field)).map(str::trim).unwrap_or_default().to_owned()
+    };
+    let named = statuses.filter(|status| field(status, "Name:") == name);
+    named.map(|status| u64::from_str_radix(&field(&status, "SigBlk:"), 16).unwrap()).collect()
+}
+
 #[test]
 fn member_that_never_answered_a_cping_comes_back_by_a_request() {
     let mut cluster = Cluster::start(2);
@@ -164,4 +194,24 @@ fn member_in_slow_start_gets_less_than_its_share() {
     (0..20).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
     let share = cluster.picks().matches('1').count();
     assert!(share <= 5, "{share} of 20");
+}
+
+#[test]
+fn hundreds_of_silent_members_do_not_keep_the_prober_from_the_others() {
+    // Nobody accepts: connections stay without an answer, or are not even made once the queue is full.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let backend = crate::support::backend::Backend::echo();
+    let port = silent.local_addr().unwrap().port();
+    let names: Vec<String> = (1..=300).map(|number| format!("h{number}")).collect();
+    let members: String =
+        names.iter().map(|name| format!("worker.{name}.host=127.0.0.1\nworker.{name}.port={port}\n")).collect();
+    let workers = format!(
+        "worker.list=lb\nworker.lb.type=lb\nworker.lb.balance_workers={},last\n{members}{}jkx.worker.lb.health=on\n\
+         jkx.worker.lb.health_interval=1\njkx.worker.lb.health_timeout=1000\n",
+        names.join(","),
+        backend.worker("last")
+    );
+    let config = "JkMount /* lb\nJkWatchdogInterval 1\n";
+    let _httpd = crate::support::httpd::Httpd::builder().children(1).workers(&workers).config(config).start();
+    wait::until(PATIENCE, "the last member to be probed", || backend.connections() > 0);
 }

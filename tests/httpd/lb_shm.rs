@@ -76,6 +76,30 @@ under_every_mpm! {
         cluster.member(1).release();
     }
 
+    fn file_that_is_cut_under_a_running_httpd_costs_each_child_once_at_most(mpm: Mpm) {
+        let cluster = Cluster::start(2);
+        let more = format!("{AT_ONCE}worker.maintain=1");
+        let mut httpd = cluster.httpd(&more).mpm(mpm).children(2).allow_error_log("exit signal Bus error").start();
+        assert_eq!(fetch(&httpd, None).0, 200);
+        let file = shm_file(&httpd);
+        let size = fs::metadata(&file).unwrap().len();
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
+        let request = crate::support::http_client::Request::new("GET", "/x");
+        wait::until(PATIENCE, "the file to be whole", || {
+            // A child may die with the request.
+            let _ = crate::support::http_client::Client::once(httpd.address(), &request);
+            fs::metadata(&file).unwrap().len() == size
+        });
+        httpd.await_jk_log("somebody cut the shared memory file");
+        (0..20).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
+        assert!(httpd.error_log().matches("exit signal Bus error").count() <= 2, "{}", httpd.error_log());
+        // The parent reads it at a restart. (A hard one: when children die of a signal during a graceful one, whatever the reason, the next
+        // ones of the event MPM do not listen to SIGTERM.)
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
+        httpd.restart();
+        (0..4).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
+    }
+
     fn restarts_keep_counters(mpm: Mpm) {
         let cluster = Cluster::start(1);
         let mut httpd = cluster.httpd("worker.maintain=0").config(NOTES).mpm(mpm).children(2).start();
@@ -142,6 +166,43 @@ fn foreign_file_in_the_way_is_replaced_and_told() {
     httpd.await_jk_log("a file stood in the way of the shared memory file and was removed");
     assert_eq!(fetch(&httpd, None), (200, "w1".to_owned()));
     assert!(fs::metadata(&file).unwrap().len() > 4_096);
+}
+
+#[test]
+fn two_httpds_with_one_shm_file_have_a_file_each() {
+    let cluster = Cluster::start(2);
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let config = format!("JkLogFile logs/mod_jk.log\nJkShmFile {}/jk\n", folder.path().display());
+        cluster.httpd(AT_ONCE).without_defaults().config(&config).start()
+    };
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    let (one, two) = (start(), start());
+    assert_eq!(files(), 2);
+    assert!(!two.jk_log().contains("left behind"));
+    (0..2).for_each(|_| assert_eq!(fetch(&one, None).0, 200));
+    assert_eq!(fetch(&two, None), (200, "w1".to_owned()));
+    one.stop();
+    assert_eq!(files(), 1);
+    assert_eq!(fetch(&two, None), (200, "w2".to_owned()));
+}
+
+#[test]
+fn file_that_a_killed_httpd_left_behind_is_removed_and_told() {
+    let cluster = Cluster::start(1);
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("JkLogFile logs/mod_jk.log\nJkShmFile {}/jk\n", folder.path().display());
+    let files = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let one = cluster.httpd("").without_defaults().config(&config).start();
+    // What is left when nobody is alive to remove it: the same bytes under the number of a process that is gone.
+    let leftover = folder.path().join("jk.4194305");
+    fs::copy(&files()[0], &leftover).unwrap();
+    one.stop();
+    assert_eq!(files(), std::slice::from_ref(&leftover));
+    let two = cluster.httpd("").without_defaults().config(&config).start();
+    two.await_jk_log("jk.4194305 was left behind by an httpd that was killed; it is removed");
+    assert!(!leftover.exists() && files().len() == 1);
+    assert_eq!(fetch(&two, None).0, 200);
 }
 
 #[test]

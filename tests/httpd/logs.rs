@@ -168,6 +168,113 @@ fn piped_log_gets_the_lines() {
     assert!(log.contains("initialized"));
 }
 
+/// The programs that run with `argument` on their command line.
+fn programs_with(argument: &str) -> Vec<u32> {
+    let runs = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|part| part == argument.as_bytes())
+    };
+    let numbers =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(runs).collect()
+}
+
+#[test]
+fn piped_log_goes_on_over_restarts_and_its_old_programs_end() {
+    let backend = Backend::echo();
+    let mut httpd = backend
+        .httpd()
+        .without_defaults()
+        // httpd says so of the programs it ended itself at a restart, and of the one that is killed below.
+        .allow_error_log("AH00488: long lost child came home")
+        .allow_error_log("AH00106")
+        .config("JkShmFile run/shm\nJkLogFile \"|/usr/bin/rotatelogs ${ROOT}/logs/rotated.log 86400\"\nJkRequestLogFormat \"request %U\"\n")
+        .start();
+    let target = httpd.root().join("logs/rotated.log").display().to_string();
+    let logged = |text: &str| {
+        let logs = httpd_logs(&target);
+        logs.contains(text)
+    };
+    get(&httpd, "/first");
+    wait::until(PATIENCE, "the first request", || logged("request /first"));
+    for number in 0..3 {
+        if number % 2 == 0 {
+            httpd.graceful()
+        } else {
+            httpd.restart()
+        }
+        get(&httpd, &format!("/after-{number}"));
+        wait::until(PATIENCE, "the request after a restart", || logged(&format!("request /after-{number}")));
+        wait::until(PATIENCE, "one program for the log", || programs_with(&target).len() == 1);
+    }
+    // httpd starts a log program that dies again; what comes after goes to the new one.
+    let old = programs_with(&target)[0];
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(old.cast_signed()).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    wait::until(PATIENCE, "another program", || programs_with(&target).iter().any(|pid| *pid != old));
+    get(&httpd, "/after-the-death");
+    wait::until(PATIENCE, "the request after the death", || logged("request /after-the-death"));
+    httpd.stop();
+    wait::until(PATIENCE, "no program to be left", || programs_with(&target).is_empty());
+}
+
+/// All that rotatelogs wrote: it appends the time to the name.
+fn httpd_logs(target: &str) -> String {
+    let target = std::path::Path::new(target);
+    let files = std::fs::read_dir(target.parent().unwrap()).unwrap().map(|entry| entry.unwrap());
+    let ours = files.filter(|entry| entry.file_name().to_str().unwrap().starts_with("rotated.log."));
+    ours.map(|entry| std::fs::read_to_string(entry.path()).unwrap()).collect()
+}
+
+#[test]
+fn long_lines_of_a_piped_log_do_not_run_into_each_other() {
+    let backend = Backend::echo();
+    // A slow reader, so that the pipe is full most of the time.
+    let reader = "#!/usr/bin/perl\nopen(my $out, '>', $ARGV[0]); $out->autoflush(1);\nwhile (sysread(STDIN, my $part, 3000)) { print $out $part; \
+                  select(undef, undef, undef, 0.001) }\n";
+    let httpd = backend
+        .httpd()
+        .without_defaults()
+        .children(4)
+        .file("reader.pl", reader)
+        .config(
+            "LimitRequestLine 20000\nJkShmFile run/shm\nJkLogLevel error\n\
+             JkLogFile \"|/usr/bin/perl ${ROOT}/reader.pl ${ROOT}/run/lines\"\nJkRequestLogFormat \"BEGIN %U %q END\"\n",
+        )
+        .start();
+    let senders: Vec<_> = (0..8)
+        .map(|sender| {
+            let address = httpd.address();
+            std::thread::spawn(move || {
+                for number in 0..15 {
+                    let letter = char::from(b'a' + u8::try_from(sender).unwrap());
+                    let query = letter.to_string().repeat(if number % 3 == 0 { 200 } else { 7_000 });
+                    let target = format!("/{sender}-{number}?{query}");
+                    // A connection each: while the log holds its threads up, httpd may close those that rest.
+                    let answer = crate::support::http_client::Client::once(address, &Request::new("GET", &target));
+                    assert_eq!(answer.unwrap().status(), 200);
+                }
+            })
+        })
+        .collect();
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    let path = httpd.root().join("run/lines");
+    let lines = wait::until_some(PATIENCE, "all lines", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        (text.matches("BEGIN").count() == 120 && text.ends_with('\n')).then_some(text)
+    });
+    for line in lines.lines() {
+        let (_, rest) = line.split_once("BEGIN /").expect("one request in each line");
+        let query = rest.split_once('?').expect("its query").1;
+        let first = query.chars().next();
+        assert!(query.trim_end_matches(" END").chars().all(|letter| Some(letter) == first), "{line}");
+        assert!(line.len() < 4_096 && (line.ends_with(" END") || line.len() == 4_095), "{}", line.len());
+    }
+}
+
 #[test]
 fn log_is_opened_anew_at_a_restart() {
     let backend = Backend::echo();

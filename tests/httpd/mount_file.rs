@@ -107,13 +107,52 @@ fn deleted_file_keeps_the_rules() {
 }
 
 #[test]
-fn bad_line_is_dropped_and_named_and_the_others_hold() {
+fn bad_line_at_the_start_is_dropped_and_named_and_the_others_hold() {
+    let backend = Backend::echo();
+    let httpd = with_file(&backend, "*.jsp=w\n/two=w\n").start();
+    assert_eq!((status(&httpd, "/two"), status(&httpd, "/x.jsp")), (200, 404));
+    assert!(httpd.await_jk_log("*.jsp").contains("uriworkermap.properties:1"));
+    // A fault that the rules in force have already does not stand in the way of a change, wherever its line has gone.
+    httpd.write_file("uriworkermap.properties", "/three=w\n*.jsp=w\n");
+    await_status(&httpd, "/three", 200);
+    assert_eq!(status(&httpd, "/two"), 404);
+}
+
+#[test]
+fn file_that_became_worse_keeps_the_rules() {
+    let backend = Backend::echo();
+    let good = "/app/*=w\n!/app/private/*=w\n";
+    let rows: [(&str, &[u8], &str); 6] = [
+        ("an exclusion without its slash", b"/app/*=w\n!app/private/*=w\n", "uriworkermap.properties:2"),
+        ("garbage", b"garbage\n*.jsp=w\n\xff\0\n=\n", "uriworkermap.properties:1"),
+        ("half a line", b"/app/*=w\n!/app/private/*", "uriworkermap.properties:2"),
+        ("an unknown worker", b"/app/*=wrong\n!/app/private/*=w\n", "does not exist"),
+        ("an odd setting", b"/app/*=w;reply_timeout=soon\n!/app/private/*=w\n", "reply_timeout"),
+        ("nothing", b"\n \n", "is blank"),
+    ];
+    for (name, bad, told) in rows {
+        let httpd = with_file(&backend, good).start();
+        httpd.write_file("uriworkermap.properties", bad);
+        wait::until(PATIENCE, name, || {
+            assert_eq!((status(&httpd, "/app/x"), status(&httpd, "/app/private/x")), (200, 404), "{name}");
+            httpd.jk_log().contains("the current rules stay")
+        });
+        let log = httpd.jk_log();
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains("[error]")).collect();
+        assert!(errors.iter().any(|line| line.contains(told)), "{name}: {errors:?}");
+        // The next good version is taken.
+        httpd.write_file("uriworkermap.properties", "# none but\n/other=w\n");
+        await_status(&httpd, "/other", 200);
+        assert_eq!(status(&httpd, "/app/x"), 404, "{name}");
+    }
+}
+
+#[test]
+fn comment_alone_says_that_no_rule_is_meant() {
     let backend = Backend::echo();
     let httpd = with_file(&backend, "/one=w\n").start();
-    httpd.write_file("uriworkermap.properties", "*.jsp=w\n/two=w\n");
-    await_status(&httpd, "/two", 200);
-    assert!(httpd.await_jk_log("*.jsp").contains("uriworkermap.properties:1"));
-    assert_eq!(status(&httpd, "/x.jsp"), 404);
+    httpd.write_file("uriworkermap.properties", "# closed for today\n");
+    await_status(&httpd, "/one", 404);
 }
 
 #[test]

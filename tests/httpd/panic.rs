@@ -4,8 +4,30 @@
 //! own; the first build takes as long as all dependencies do.
 
 use crate::support::backend::{Backend, get, status};
+use crate::support::cluster::{Cluster, Mode, PATIENCE, fetch};
 use crate::support::http_client::{Client, Request};
 use crate::support::httpd::{module_with_feature, under_every_mpm};
+use crate::support::wait;
+
+#[test]
+fn watchdog_that_panics_begins_anew() {
+    let mut cluster = Cluster::start(2);
+    cluster.members[0].set(Mode::Down);
+    let more = "worker.lb.retry_interval=0\nworker.$W.retry_interval=0\nworker.lb.recover_time=1\nworker.maintain=1\n";
+    let httpd = cluster
+        .httpd(more)
+        .config("JkWatchdogInterval 1\n")
+        .module_path(module_with_feature("planted-panic"))
+        .expect_error_log("mod_jk: internal error in watchdog: ")
+        .start();
+    let children = httpd.children();
+    (0..2).for_each(|_| assert_eq!(fetch(&httpd, None), (200, "w2".to_owned())));
+    cluster.members[0].set(Mode::Serve);
+    // With a watchdog nobody else does the maintenance that brings the member back.
+    wait::until(PATIENCE, "w1 to serve", || fetch(&httpd, None).1 == "w1");
+    assert_eq!(httpd.children(), children, "no child has ended");
+    assert_eq!(httpd.error_log().matches("internal error in watchdog").count(), children.len());
+}
 
 under_every_mpm! {
     fn panic_is_500_with_one_log_line_and_the_child_serves_on(mpm: Mpm) {

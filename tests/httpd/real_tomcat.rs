@@ -213,6 +213,45 @@ fn wrong_secret_is_refused_by_tomcat_with_403() {
     );
     let httpd = Httpd::builder().workers(&workers).config("JkMount /* w\n").start();
     assert_eq!(get(&httpd, "/echo.jsp").status(), 403);
+    let line = httpd.await_jk_log("answers 403 and closes the connection");
+    assert!(line.contains("[warn]") && line.contains("(w) 127.0.0.1:") && line.contains("secret"), "{line}");
+}
+
+#[test]
+fn page_that_is_forbidden_is_no_wrong_secret() {
+    let httpd = one_tomcat(Mpm::Event).start();
+    assert_eq!(get(&httpd, "/status.jsp?code=403").status(), 403);
+    assert_eq!(get(&httpd, "/status.jsp?code=403&error=yes").status(), 403);
+    assert!(!httpd.jk_log().contains("closes the connection"), "{}", httpd.jk_log());
+}
+
+#[test]
+fn more_headers_than_tomcat_takes_are_its_own_error() {
+    let httpd = one_tomcat(Mpm::Event).config("LimitRequestFields 300\n").start();
+    let with = |count: usize| {
+        let request = Request::new("GET", "/echo.jsp");
+        (0..count).fold(request, |request, number| request.header(&format!("X-{number}"), "v"))
+    };
+    let status = |count| Client::once(httpd.address(), &with(count)).unwrap().status();
+    assert_eq!(status(90), 200);
+    let refused = status(150);
+    assert!(refused == 400 || refused == 500, "{refused}");
+    assert_eq!(status(90), 200);
+    assert!(!httpd.jk_log().contains("[error]"), "{}", httpd.jk_log());
+}
+
+#[test]
+fn headers_that_tomcat_cannot_fit_into_a_packet_fail_the_request() {
+    let workers =
+        format!("worker.list=tomcat1\n{}worker.tomcat1.reply_timeout=1500\n", TomcatServer::shared(1).worker());
+    let httpd = Httpd::builder().workers(&workers).config("JkMount /* tomcat1\n").start();
+    let target = format!("/status.jsp?code=200&header=X-Large&value={}&times=10", "v".repeat(1000));
+    let response = get(&httpd, &target);
+    assert_eq!(response.status(), 504);
+    let line = httpd.await_jk_log("request failed with 504");
+    assert!(line.contains("response headers may exceed Tomcat's packetSize"), "{line}");
+    let fits = format!("/status.jsp?code=200&header=X-Large&value={}&times=7", "v".repeat(1000));
+    assert_eq!(get(&httpd, &fits).head.all("X-Large").len(), 7);
 }
 
 #[test]

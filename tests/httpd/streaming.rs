@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::backend::{Backend, ask, text};
 use crate::support::http_client::{Body, Client, LAST_CHUNK, Request, chunk};
-use crate::support::httpd::{Httpd, under_every_mpm};
+use crate::support::httpd::{Httpd, Mpm, under_every_mpm};
 use crate::support::tomcat::Tomcat;
 
 /// A container that sends headers when told, then a part of the body each time it is told, then the end.
@@ -55,6 +55,27 @@ under_every_mpm! {
         let (backend, tell) = told(EVENTS, true);
         let httpd = backend.httpd().mpm(mpm).start();
         parts_arrive_one_by_one(&httpd, &tell, EVENTS);
+    }
+}
+
+#[test]
+fn response_in_progress_is_served_to_its_end_over_a_graceful_restart() {
+    const PARTS: &[&str] = &["before", "after"];
+    // Under prefork the child that still serves keeps the place of its successor; the restart is only complete without it.
+    for mpm in [Mpm::Event, Mpm::Worker] {
+        let (backend, tell) = told(PARTS, true);
+        let mut httpd = backend.httpd().mpm(mpm).start();
+        let mut client = Client::connect(httpd.address()).unwrap();
+        client.send(&Request::new("GET", "/long")).unwrap();
+        tell.send(()).unwrap();
+        tell.send(()).unwrap();
+        let mut response = client.response("GET").unwrap();
+        assert_eq!(response.part().unwrap().as_deref(), Some(&b"before"[..]));
+        httpd.graceful();
+        tell.send(()).unwrap();
+        assert_eq!(response.part().unwrap().as_deref(), Some(&b"after"[..]));
+        tell.send(()).unwrap();
+        assert!(response.finish().unwrap().complete());
     }
 }
 

@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 use crate::support::backend::{Backend, ask};
 use crate::support::http_client::Request;
 use crate::support::httpd::Httpd;
+use crate::support::wait;
+
+/// Only a failing test waits as long.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 const MODES: [&str; 4] = ["ForwardURIProxy", "ForwardURIEscaped", "ForwardURICompat", "ForwardURICompatUnparsed"];
 
@@ -139,4 +143,24 @@ fn slashes_that_httpd_leaves_are_forwarded() {
     // httpd itself takes a target that begins with two slashes for one that begins with one.
     assert_eq!(exchange(&httpd, "localhost", b"//a///b"), 200);
     assert_eq!(backend.last().uri(), "/a///b");
+}
+
+#[test]
+fn other_modules_still_see_the_target_as_it_came() {
+    let backend = Backend::echo();
+    let script = "function log(r)\n  local file = io.open(r.subprocess_env['SEEN'], 'a')\n  file:write(r.unparsed_uri .. '\\n')\n  file:close()\n  \
+                  return apache2.DECLINED\nend\n";
+    let config = format!("{}SetEnv SEEN ${{ROOT}}/seen/uris\nLuaHookLog ${{ROOT}}/log.lua log\n", hosts());
+    let httpd =
+        backend.unmounted().load("mod_lua").file("log.lua", script).file("seen/uris", "").config(&config).start();
+    let seen = httpd.root().join("seen/uris");
+    std::fs::set_permissions(&seen, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let mut expected = String::new();
+    for number in 0..MODES.len() {
+        for path in ["/a%20b;jsessionid=1.r/./c?q=%20x".to_owned(), format!("http://{number}.off.test/abs/p?q=1")] {
+            assert_eq!(exchange(&httpd, &format!("{number}.off.test"), path.as_bytes()), 200);
+            expected += &format!("{path}\n");
+            wait::until(PATIENCE, "the line of the log hook", || std::fs::read_to_string(&seen).unwrap() == expected);
+        }
+    }
 }

@@ -9,8 +9,9 @@ use mod_jk::config::{self, Config, Defaults, WorkerConfig};
 use mod_jk::log::{Level, Logger, Sink, Stamp};
 use mod_jk::properties::{Properties, Severity};
 use mod_jk::shm::{AjpSlot, LbSlot, MemberSlot, Plan, Region};
-use mod_jk::status::{Ask, Clock, Page, Provenance, Scene, Site, StatusWorker};
-use mod_jk::uri_map::{RuleList, UriMap, UriMapBuilder};
+use mod_jk::status::{Ask, Clock, Host, Page, Provenance, Scene, Site, StatusWorker};
+use mod_jk::uri_map::{RuleList, UriMapBuilder};
+use mod_jk::worker::lb::LbWorker;
 use mod_jk::worker::shared::Shared;
 use mod_jk::worker::{AjpShared, AjpWorker, Log};
 
@@ -22,7 +23,8 @@ pub(crate) struct Desk {
     config: Config,
     shared: Arc<Shared>,
     ajp: Vec<Arc<AjpWorker>>,
-    map: Arc<UriMap>,
+    lbs: Vec<Arc<LbWorker>>,
+    sites: Vec<Site>,
     logger: Logger,
     lines: Arc<Lines>,
 }
@@ -65,20 +67,64 @@ impl Desk {
         let worker = |(index, config): (usize, &config::AjpConfig)| {
             Arc::new(AjpWorker::new(config.clone(), Arc::new(AjpShared::new(Arc::clone(&shared), index))))
         };
-        let ajp = config.ajp.iter().enumerate().map(worker).collect();
+        let ajp: Vec<_> = config.ajp.iter().enumerate().map(worker).collect();
+        let balancers = config.list.iter().filter_map(|worker| match worker {
+            WorkerConfig::Lb(lb) => Some(lb.clone()),
+            _ => None,
+        });
+        let lb = |(index, lb): (usize, config::LbConfig)| {
+            let members = lb.members.iter().map(|member| Arc::clone(&ajp[member.ajp])).collect();
+            Arc::new(LbWorker::new(lb, Arc::clone(&shared), index, members))
+        };
+        let lbs = balancers.enumerate().map(lb).collect();
+        let host = Host { names: vec!["www.example.org".to_owned()], addresses: Vec::new() };
+        let sites = vec![Site { label: "www.example.org:80".into(), map: Arc::default(), host }];
         let lines = Arc::<Lines>::default();
         let logger = Logger::new(Level::Debug, Stamp::local(b""), Arc::clone(&lines) as Arc<dyn Sink>);
-        Desk { config, shared, ajp, map: Arc::default(), logger, lines }
+        Desk { config, shared, ajp, lbs, sites, logger, lines }
     }
 
     /// Adds a rule of `JkMount`.
-    pub(crate) fn mount(mut self, pattern: &str, worker: &str) -> Desk {
+    pub(crate) fn mount(self, pattern: &str, worker: &str) -> Desk {
+        self.rule(|list| list.add_mount(pattern.as_bytes(), worker.as_bytes(), None))
+    }
+
+    /// Adds a rule of `JkUnMount`.
+    pub(crate) fn unmount(self, pattern: &str, worker: &str) -> Desk {
+        self.rule(|list| list.add_unmount(pattern.as_bytes(), worker.as_bytes(), None))
+    }
+
+    fn rule(mut self, add: impl FnOnce(&mut RuleList)) -> Desk {
         let mut list = RuleList::default();
-        list.rules.extend(self.map.rules().iter().cloned());
-        list.add_mount(pattern.as_bytes(), worker.as_bytes(), None);
+        let at = usize::from(self.sites.len() > 1);
+        let site = &mut self.sites[at];
+        list.rules.extend(site.map.rules().iter().cloned());
+        add(&mut list);
         assert!(list.diagnostics.is_empty(), "{:?}", list.diagnostics);
-        self.map = Arc::new(UriMapBuilder::from_parts(list.rules, Vec::new(), Vec::new()).build());
+        site.map = Arc::new(UriMapBuilder::from_parts(list.rules, Vec::new(), Vec::new()).build());
         self
+    }
+
+    /// Adds a virtual host; rules that are added from now on are its.
+    pub(crate) fn host(mut self, names: &[&str], address: &str, port: u16) -> Desk {
+        let host = Host {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: vec![(address.to_owned(), port)],
+        };
+        // Where httpd puts the one written last.
+        self.sites
+            .insert(1, Site { label: format!("{} [{address}:{port}]", names[0]).into(), map: Arc::default(), host });
+        self
+    }
+
+    /// The balancers.
+    pub(crate) fn lbs(&self) -> &[Arc<LbWorker>] {
+        &self.lbs
+    }
+
+    /// Where its log goes.
+    pub(crate) fn log(&self) -> Log<'_> {
+        Log { logger: &self.logger, context: b"id" }
     }
 
     /// The answer of `st` to a query.
@@ -93,6 +139,7 @@ impl Desk {
             query: query.as_bytes(),
             user: None,
             provenance: Provenance::default(),
+            site: 0,
             server_name: b"www.example.org",
             server_port: 80,
             web_server: b"Apache/2.4",
@@ -102,11 +149,12 @@ impl Desk {
             clock: Clock { zone: TimeZone::UTC },
         };
         change(&mut ask);
-        let sites = || vec![Site { label: "www.example.org:80".into(), map: Arc::clone(&self.map) }];
+        let sites = || self.sites.clone();
         let scene = Scene {
             config: &self.config,
             shared: &self.shared,
             ajp: &self.ajp,
+            lbs: &self.lbs,
             sites: &sites,
             log: Log { logger: &self.logger, context: b"id" },
             now_s: NOW,

@@ -173,6 +173,11 @@ impl Client {
         }
     }
 
+    /// The connection itself, for a second thread that sends while this one receives.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Reads exactly so many bytes, whatever they are: for interim responses that must come before more is sent.
     pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         while self.unread.len() < bytes.len() {

@@ -164,8 +164,12 @@ impl TomcatServer {
 
     /// The lines of workers.properties that describe it as a worker of type ajp13 with its own name.
     pub(crate) fn worker(&self) -> String {
-        let (name, port) = (&self.name, self.port());
-        let mut lines = format!("worker.{name}.type=ajp13\nworker.{name}.host=127.0.0.1\nworker.{name}.port={port}\n");
+        let name = &self.name;
+        let mut lines = if self.options.uds {
+            format!("worker.{name}.type=ajp13\njkx.worker.{name}.unix_socket={}\n", self.socket().display())
+        } else {
+            format!("worker.{name}.type=ajp13\nworker.{name}.host=127.0.0.1\nworker.{name}.port={}\n", self.port())
+        };
         if let Some(secret) = &self.options.secret {
             lines.push_str(&format!("worker.{name}.secret={secret}\n"));
         }

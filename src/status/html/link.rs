@@ -8,10 +8,13 @@ use maud::{Markup, html};
 use crate::status::command::{Parameters, Verb, leading_number};
 
 /// Parameters that belong to one request and are not handed on.
-const OWN: [&str; 7] = ["cmd", "from", "w", "sw", "att", "psw", "until"];
+const OWN: [&str; 11] = ["cmd", "from", "w", "sw", "att", "psw", "until", "quiet", "uri", "host", "cookie"];
 
 /// Parameters in front of all others, in this order; `opt` is the last one of all.
 const ORDER: [&str; 6] = ["cmd", "from", "mime", "w", "sw", "att"];
+
+/// The form of all buttons.
+pub(super) const BUTTONS: &str = "do";
 
 /// A link in the making.
 #[derive(Clone, Debug)]
@@ -88,12 +91,11 @@ impl<'a> Link<'a> {
         html! { a href=(self.url()) { (text) } }
     }
 
-    /// A button that asks for this.
+    /// A button that asks for this; the page has the form that it belongs to ([`BUTTONS`]).
     pub(super) fn button(&self, text: &str, label: &str, class: &str) -> Markup {
+        let class = (!class.is_empty()).then_some(class);
         html! {
-            form method="post" action=(self.url()) {
-                button type="submit" class=(class) aria-label=(label) title=(label) { (text) }
-            }
+            button form=(BUTTONS) formaction=(self.url()) class=[class] aria-label=(label) data-key=(text) { (text) }
         }
     }
 

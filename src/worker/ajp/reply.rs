@@ -11,11 +11,14 @@ use std::time::Instant;
 
 use super::super::connection::Connection;
 use super::super::error::Error;
-use super::super::{Downstream, Log, Request, say};
+use super::super::{Downstream, Log, Parts, Request, say};
 use super::{AjpWorker, Facts, Limits, Scene, Served, ServerErrorPage};
 use crate::ajp::exchange::{End, Event, Exchange};
 use crate::ajp::request::{END_OF_BODY, body_prefix};
 use crate::ajp::response::ResponseHead;
+
+/// What Tomcat answers to a wrong secret (reference: ajp-side.md section 11.5, row 116).
+const FORBIDDEN: u16 = 403;
 
 /// State of the answer.
 pub(super) struct Reply<'w> {
@@ -91,6 +94,14 @@ impl<'w> Reply<'w> {
                 self.log,
                 Warn,
                 "({name}) dropped {surplus} body bytes beyond the declared length, closing connection"
+            );
+        } else if !end.keep && self.status == FORBIDDEN {
+            let (name, address) = (self.worker.name(), &self.address);
+            say!(
+                self.log,
+                Warn,
+                "({name}) {address} answers 403 and closes the connection: so does Tomcat when the secret is not its Connector's, \
+                 or an attribute does not match its allowedRequestAttributesPattern"
             );
         } else if !end.keep {
             let (name, address) = (self.worker.name(), &self.address);
@@ -247,12 +258,16 @@ impl<'w> Reply<'w> {
         downstream: &mut dyn Downstream,
     ) -> Result<(), Error> {
         let limit = usize::from(wanted).min(self.limits.body_data());
-        let data = request.body.next_packet(limit, downstream).map_err(|_| Error::ClientRead)?;
-        let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
-        let sent = if data.is_empty() {
+        let mut data = Parts::new();
+        let length = request.body.next_packet(limit, downstream, &mut data).map_err(|_| Error::ClientRead)?;
+        let prefix = body_prefix(u16::try_from(length).unwrap_or(0));
+        let sent = if length == 0 {
             connection.send(&mut [IoSlice::new(&END_OF_BODY)], self.limits.wait())
         } else {
-            connection.send(&mut [IoSlice::new(&prefix), IoSlice::new(data)], self.limits.wait())
+            let mut parts = Parts::new();
+            parts.push(IoSlice::new(&prefix));
+            parts.extend_from_slice(&data);
+            connection.send(&mut parts, self.limits.wait())
         };
         sent.map_err(|error| Error::Send { address: self.address(), sent: error.sent, body: true, cause: error.cause })
     }
@@ -263,6 +278,6 @@ fn www_authenticate(head: &ResponseHead<'_>) -> Option<Vec<u8>> {
     if head.status != 401 {
         return None;
     }
-    let last = head.headers.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(b"WWW-Authenticate"));
+    let last = head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"WWW-Authenticate")).last();
     last.map(|(_, value)| value.to_vec())
 }

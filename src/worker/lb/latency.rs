@@ -3,10 +3,9 @@
 //! Not here: the policy (`balancer::latency`). The surprising thing: time is taken by standing between the worker and its downstream, so
 //! the engine needs to know nothing of it, and other methods pay nothing.
 
-use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::super::{ClientError, Downstream, Failure, Log, MemberContext, Request, Served};
+use super::super::{ClientError, Downstream, Failure, Log, MemberContext, Parts, Request, Served};
 use super::{LbWorker, Member};
 use crate::ajp::response::ResponseHead;
 use crate::balancer::MemberView;
@@ -17,13 +16,14 @@ use crate::shm::MemberSlot;
 const DECAY_US: u64 = 10_000_000;
 
 impl LbWorker {
-    pub(super) fn pick_by_latency(&self, members: &[MemberView]) -> Option<usize> {
+    /// `draw` is the number of this choice, of which the random numbers are made.
+    pub(super) fn pick_by_latency(&self, members: &[MemberView], draw: u64) -> Option<usize> {
         let now_ms = unix_ms();
         let estimate_us = |index| {
             let (average_us, age_ms) = self.slot(index).map_or((0, 0), |slot| slot.latency(now_ms));
             estimate(average_us, age_ms.saturating_mul(1_000), DECAY_US)
         };
-        pick(members, estimate_us, scrambled(self.draws.fetch_add(1, Ordering::Relaxed)))
+        pick(members, estimate_us, scrambled(draw))
     }
 
     /// The attempt, and a look at the clock when the first byte of the answer comes.
@@ -53,7 +53,8 @@ impl LbWorker {
         if recovered_s == 0 {
             return multiplier;
         }
-        let since_s = self.shared.now_s().saturating_sub(recovered_s);
+        // Later than now: the clock was set back, and nobody knows when it was.
+        let Some(since_s) = self.shared.now_s().checked_sub(recovered_s) else { return multiplier };
         slowed(multiplier, slow_start_factor(since_s, self.config.extras.slow_start_s))
     }
 }
@@ -80,6 +81,14 @@ fn scrambled(number: u64) -> u64 {
 impl Downstream for Watched<'_> {
     fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ClientError> {
         self.inner.read_body(buffer)
+    }
+
+    fn held_body(&self) -> usize {
+        self.inner.held_body()
+    }
+
+    fn lend_body<'p>(&'p mut self, length: usize, parts: &mut Parts<'p>) {
+        self.inner.lend_body(length, parts);
     }
 
     fn start(&mut self, head: &ResponseHead<'_>) {

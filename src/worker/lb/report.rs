@@ -5,12 +5,13 @@
 
 use super::{LbWorker, Member, Run};
 use crate::balancer::{Activation, State};
+use crate::shm::MemberSlot;
 
 /// Facts about a member for the request notes (reference: lb-shm-status.md section 2.13).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberReport {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberReport<'l> {
     /// Its name.
-    pub name: Vec<u8>,
+    pub name: &'l [u8],
     /// Accumulated load.
     pub value: u64,
     /// Elections of its AJP worker.
@@ -32,11 +33,11 @@ pub struct MemberReport {
 }
 
 impl LbWorker {
-    pub(super) fn report(&self, member: &Member, index: usize, run: &Run<'_>) -> MemberReport {
+    pub(super) fn report<'l>(&self, member: &'l Member, index: usize, run: &Run<'_>) -> MemberReport<'l> {
         let shared = member.worker.shared();
         let slot = self.shared.region.member(member.slot);
         MemberReport {
-            name: member.worker.name().as_bytes().to_vec(),
+            name: member.worker.name().as_bytes(),
             value: slot.map_or(0, |slot| slot.value.get()),
             accessed: shared.used(),
             sessions: slot.map_or(0, |slot| slot.sessions.get()),
@@ -44,7 +45,10 @@ impl LbWorker {
             transferred: shared.transferred(),
             errors: slot.map_or(0, |slot| slot.errors.get()),
             busy: u64::from(shared.busy()),
-            activation: run.views.get(index).map_or(Activation::Active, |view| view.activation),
+            activation: run
+                .views
+                .get(index)
+                .map_or_else(|| slot.map_or(Activation::Active, MemberSlot::activation), |view| view.activation),
             state: slot.map_or(State::Error, |slot| slot.state.get()),
         }
     }

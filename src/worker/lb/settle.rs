@@ -9,7 +9,7 @@ use super::super::{Failure, Served, say};
 use super::{Election, LbWorker, Member, Run};
 use crate::balancer::state::{Health, Outcome, Verdict};
 use crate::balancer::{Method, State};
-use crate::shm::MemberSlot;
+use crate::shm::{Cause, MemberSlot};
 
 /// A member whose state changes this often while one verdict is stored gets the last one.
 const MAX_VERDICTS: u32 = 4;
@@ -34,17 +34,21 @@ impl LbWorker {
         } else {
             // The arithmetic of `Method::value_after_response`, on a value that others change too.
             match run.settings.method {
-                Method::Traffic => slot.value.add(bytes.saturating_mul(election.view.multiplier)),
-                Method::Busyness => slot.value.subtract(election.step),
-                Method::Request | Method::Sessions | Method::Next => {}
+                Method::Traffic => slot.value.weigh(bytes.saturating_mul(election.view.multiplier)),
+                // Busyness: the end of the attempt takes back what its beginning added.
+                Method::Busyness | Method::Request | Method::Sessions | Method::Next => {}
             }
         }
-        let (before, verdict) = self.judge(run, slot, outcome);
+        let cause = result.as_ref().err().map_or(Cause::Success, |failure| Cause::Failed(failure.error.failing()));
+        let (before, verdict) = self.judge(run, slot, outcome, cause);
         if verdict.counts_as_error {
             slot.errors.add(1);
         }
         if verdict.shared.state == State::Error && before != State::Error {
             member.worker.shared().forget_probes();
+        }
+        if result.is_err() && run.views.is_empty() {
+            self.copy(run);
         }
         if let Some(view) = run.views.get_mut(election.choice.index) {
             view.state = verdict.local;
@@ -55,7 +59,15 @@ impl LbWorker {
     }
 
     /// Stores the verdict; returns it with the state it replaced.
-    fn judge(&self, run: &Run<'_>, slot: &MemberSlot, outcome: Outcome) -> (State, Verdict) {
+    fn judge(&self, run: &Run<'_>, slot: &MemberSlot, outcome: Outcome, cause: Cause) -> (State, Verdict) {
+        if outcome == Outcome::Success {
+            // Nearly always: a healthy member stays healthy, whatever the time.
+            let health = health_of(slot);
+            let verdict = health.after(outcome, 0, 0);
+            if verdict.shared == health {
+                return (health.state, verdict);
+            }
+        }
         let now_s = self.shared.now_s();
         let mut verdicts = 0;
         loop {
@@ -72,11 +84,14 @@ impl LbWorker {
             // Times before the state, which publishes them.
             slot.first_error_time.set(verdict.shared.first_error_s);
             slot.last_error_time.set(verdict.shared.last_error_s);
-            if slot.state.change(old, new) {
-                return (old, verdict);
-            }
-            if verdicts >= MAX_VERDICTS {
+            let is_last = verdicts >= MAX_VERDICTS;
+            if is_last {
                 slot.state.set(new);
+            }
+            if is_last || slot.state.change(old, new) {
+                if old != new {
+                    slot.note_state(cause, now_s);
+                }
                 return (old, verdict);
             }
         }

@@ -12,8 +12,8 @@ use super::settle::health_of;
 use super::{INLINE_MEMBERS, LbWorker, Member, Run};
 use crate::balancer::maintenance::{self, Schedule, Upkeep};
 use crate::balancer::method::decay_exponent;
-use crate::balancer::{Activation, State};
-use crate::shm::{Found, LbSlot, MemberSlot};
+use crate::balancer::{Activation, MemberView, State};
+use crate::shm::{Cause, Found, LbSlot, MemberSlot};
 
 type Upkeeps = SmallVec<[Upkeep; INLINE_MEMBERS]>;
 
@@ -41,7 +41,7 @@ impl LbWorker {
     pub fn maintain(&self, now_s: u64, maintain_s: u32, log: Log<'_>) {
         let Some(lb) = self.shared.region.lb(self.lb) else { return };
         let exponent = decay_exponent(now_s, lb.last_maintain_time.get(), maintain_s);
-        let forced = self.keep_up(log, |members| {
+        let forced = self.keep_up(log, Cause::Waited, |members| {
             lb.last_maintain_time.set(now_s);
             maintenance::maintain(members, &self.schedule(lb, now_s, exponent))
         });
@@ -57,12 +57,17 @@ impl LbWorker {
         if maintenance::force(&mut members) == 0 {
             return false;
         }
+        if run.views.is_empty() {
+            self.copy(run);
+        }
         let mut forced = 0_u32;
         for ((member, after), view) in self.members.iter().zip(&members).zip(&mut run.views) {
             let Some(slot) = self.shared.region.member(member.slot) else { continue };
             if after.health.state == State::Forced {
                 // Another request may have been first, which is as good.
-                slot.state.change(State::Error, State::Forced);
+                if slot.state.change(State::Error, State::Forced) {
+                    slot.note_state(Cause::LastResort, self.shared.now_s());
+                }
                 member.worker.shared().reset_reply_timeouts();
                 view.state = State::Forced;
                 forced = forced.saturating_add(1);
@@ -74,12 +79,33 @@ impl LbWorker {
 
     /// A busy member takes requests again as soon as it has room. Returns its state.
     pub(super) fn release(&self, member: &Member, slot: &MemberSlot) -> State {
-        let shared = member.worker.shared();
-        let limit = shared.numbers().busy_limit;
-        match State::Busy.released(shared.busy(), limit, member.worker.pool().has_room()) {
-            Some(state) if slot.state.change(State::Busy, state) => state,
+        match Self::released(member) {
+            Some(state) if slot.state.change(State::Busy, state) => {
+                slot.note_state(Cause::Room, self.shared.now_s());
+                state
+            }
             _ => slot.state.get(),
         }
+    }
+
+    /// What a busy member becomes now, when it has room; changes nothing.
+    pub(super) fn released(member: &Member) -> Option<State> {
+        let shared = member.worker.shared();
+        State::Busy.released(shared.busy(), shared.numbers().busy_limit, member.worker.pool().has_room())
+    }
+
+    /// The states after [`Self::force_recovery`]; changes nothing else. Returns whether anybody was in error.
+    pub(super) fn would_force(&self, views: &mut [MemberView]) -> bool {
+        let mut members = self.upkeeps();
+        if maintenance::force(&mut members) == 0 {
+            return false;
+        }
+        for (after, view) in members.iter().zip(views) {
+            if after.health.state == State::Forced {
+                view.state = State::Forced;
+            }
+        }
+        true
     }
 
     /// Whether and how a member is to be probed now: those in error always, healthy ones with `jkx.worker.<lb>.health`. Members that get no
@@ -116,7 +142,9 @@ impl LbWorker {
             if streak.last == Found::Answer
                 && let Some(lb) = self.shared.region.lb(self.lb)
             {
-                self.keep_up(log, |members| maintenance::recover_answered(members, &self.schedule(lb, now_s, 0)));
+                self.keep_up(log, Cause::ProbeAnswered, |members| {
+                    maintenance::recover_answered(members, &self.schedule(lb, now_s, 0))
+                });
             }
             return;
         }
@@ -124,6 +152,7 @@ impl LbWorker {
             slot.first_error_time.set(now_s);
             slot.last_error_time.set(now_s);
             if slot.state.change(state, State::Error) {
+                slot.note_state(Cause::ProbeFailed, now_s);
                 let (name, member, count) = (self.name(), member.worker.name(), streak.count);
                 say!(log, Info, "({name}) worker {member} is in error state: {count} probes in a row failed: {cause}");
             }
@@ -142,14 +171,15 @@ impl LbWorker {
     }
 
     /// Lets `change` change all members under the lock, and tells what became of them. Returns what `change` does.
-    fn keep_up(&self, log: Log<'_>, change: impl FnOnce(&mut Upkeeps) -> usize) -> usize {
+    /// Why members recover, if any does, is `recovered`.
+    fn keep_up(&self, log: Log<'_>, recovered: Cause, change: impl FnOnce(&mut Upkeeps) -> usize) -> usize {
         let Ok(held) = self.shared.region.lock() else { return 0 };
         let before = self.upkeeps();
         let mut after = before.clone();
         let count = change(&mut after);
         let mut changed: SmallVec<[bool; INLINE_MEMBERS]> = SmallVec::new();
         for ((member, before), after) in self.members.iter().zip(&before).zip(&after) {
-            changed.push(self.store(member, before, after));
+            changed.push(self.store(member, before, after, recovered));
         }
         drop(held);
         for (index, member) in self.members.iter().enumerate().filter(|(index, _)| changed.get(*index) == Some(&true)) {
@@ -189,16 +219,26 @@ impl LbWorker {
     }
 
     /// Stores what maintenance changed; true when that is the state. A member whose state another process changed meanwhile keeps that.
-    fn store(&self, member: &Member, before: &Upkeep, after: &Upkeep) -> bool {
+    fn store(&self, member: &Member, before: &Upkeep, after: &Upkeep, recovered: Cause) -> bool {
         let Some(slot) = self.shared.region.member(member.slot) else { return false };
         slot.elected_snapshot.set(after.used_before);
         // By the difference: elections of this instant are not lost.
-        slot.value.add(after.value.saturating_sub(before.value));
+        slot.value.weigh(after.value.saturating_sub(before.value));
         slot.value.subtract(before.value.saturating_sub(after.value));
         if before.reply_timeouts != after.reply_timeouts {
             member.worker.shared().set_reply_timeouts(after.reply_timeouts.into());
         }
         let (old, new) = (before.health.state, after.health.state);
-        old != new && slot.state.change(old, new)
+        let is_changed = old != new && slot.state.change(old, new);
+        if is_changed {
+            let cause = match new {
+                State::Idle => Cause::Unused,
+                State::Error => Cause::Escalated,
+                State::Forced => Cause::LastResort,
+                _ => recovered,
+            };
+            slot.note_state(cause, self.shared.now_s());
+        }
+        is_changed
     }
 }

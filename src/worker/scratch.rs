@@ -1,0 +1,90 @@
+//! Buffers of one request that the next one on the same thread uses again.
+//!
+//! Not here: receive buffers, which belong to their connections. The surprising thing: the bytes of a buffer are whatever the last request
+//! left there; they are initialised once, so that nobody pays for zeros that are overwritten at once.
+
+use std::cell::Cell;
+
+/// Buffers that a thread keeps; one request needs at most three.
+const KEPT: usize = 4;
+
+thread_local! {
+    // It has a destructor, which is harmless: only children serve requests, and the module stays mapped (`-z nodelete`).
+    static SPARE: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer of this thread, returned to it when dropped.
+#[derive(Debug)]
+pub(super) struct Scratch(Vec<u8>);
+
+impl Scratch {
+    /// One that was used before, if there is one.
+    pub(super) fn new() -> Self {
+        let spare = SPARE.try_with(|cell| {
+            let mut spare = cell.take();
+            let buffer = spare.pop();
+            cell.set(spare);
+            buffer
+        });
+        // Fails only while the thread ends; then there is nothing kept.
+        Self(spare.ok().flatten().unwrap_or_default())
+    }
+
+    /// None at all, for a request that needs none.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The first `length` bytes, to be written.
+    pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.0.len() < length {
+            self.0.resize(length, 0);
+        }
+        self.0.get_mut(..length).unwrap_or_default()
+    }
+
+    /// The first `length` bytes, at most what [`Self::room`] was asked for.
+    pub(super) fn bytes(&self, length: usize) -> &[u8] {
+        self.0.get(..length).unwrap_or(&self.0)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        if buffer.is_empty() {
+            return;
+        }
+        // Fails only while the thread ends; then there is nothing to keep.
+        let _ = SPARE.try_with(|cell| {
+            let mut spare = cell.take();
+            if spare.len() < KEPT {
+                spare.push(buffer);
+            }
+            cell.set(spare);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_the_buffer_of_the_last_request_to_the_next_one() {
+        let mut first = Scratch::new();
+        first.room(10_000).fill(7);
+        let place = first.bytes(1).as_ptr();
+        drop(first);
+        let second = Scratch::new();
+        assert_eq!((second.bytes(1).as_ptr(), second.bytes(2)), (place, &[7, 7][..]));
+    }
+
+    #[test]
+    fn keeps_no_more_than_a_few() {
+        let mut many: Vec<_> = (0..KEPT * 2).map(|_| Scratch::new()).collect();
+        many.iter_mut().for_each(|one| one.room(1).fill(0));
+        drop(many);
+        assert_eq!(SPARE.take().len(), KEPT);
+    }
+}

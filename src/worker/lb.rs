@@ -298,8 +298,16 @@ impl LbWorker {
         self.shared.region.members_of(self.lb)
     }
 
+    /// Chooses a member and records it, then says so: the log may be a pipe that blocks, so nothing is written under the shared lock.
     #[inline(never)]
     fn elect(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
+        let election = self.choose_and_record(run)?;
+        self.explain_choice(&run.selection(), election.choice, run.log);
+        Ok(election)
+    }
+
+    #[inline]
+    fn choose_and_record(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
         let _held = match run.settings.lock {
             balancer::Lock::Pessimistic => self.shared.region.lock().ok(),
             balancer::Lock::Optimistic => None,
@@ -309,7 +317,6 @@ impl LbWorker {
         }
         let choice = self.choose(run)?;
         let selection = run.selection();
-        self.explain_choice(&selection, choice, run.log);
         let new_session = selection.session_ids.is_none() && !run.balance.stateless;
         let mut election = Election { choice, view: UNUSABLE, step: 0, new_session };
         if let Some(slot) = self.slot(choice.index) {

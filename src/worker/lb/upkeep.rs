@@ -131,11 +131,23 @@ impl LbWorker {
         Some(Wish { interval_s: interval_s.into(), timeout_ms: timeout_ms.into() })
     }
 
-    /// Acts on what the prober found (it is in the slot of the AJP worker already). `cause` explains a failure.
-    pub fn probed(&self, index: usize, cause: &str, log: Log<'_>) {
+    /// Whether this balancer has its members probed, and enough probes of this one failed.
+    pub fn finds_down(&self, index: usize) -> bool {
+        let (extras, slot) = (&self.config.extras, self.slot(index));
+        let is_watched = extras.health && slot.is_some_and(|slot| slot.activation() != Activation::Stopped);
+        is_watched
+            && self.members.get(index).is_some_and(|member| {
+                let shared = member.worker.shared();
+                shared.probe_streak().is_down(extras.health_fall, shared.cpong_seen())
+            })
+    }
+
+    /// Acts on what the prober found (it is in the slot of the AJP worker already). `is_down`: some balancer of this member
+    /// [finds it so](Self::finds_down), and what one knows spares the users of all. `cause` explains a failure.
+    pub fn probed(&self, index: usize, is_down: bool, cause: &str, log: Log<'_>) {
         let Some(member) = self.members.get(index) else { return };
         let Some(slot) = self.shared.region.member(member.slot) else { return };
-        let (shared, now_s, extras) = (member.worker.shared(), self.shared.now_s(), &self.config.extras);
+        let (shared, now_s) = (member.worker.shared(), self.shared.now_s());
         let streak = shared.probe_streak();
         let state = slot.state.get();
         if state == State::Error {
@@ -148,7 +160,7 @@ impl LbWorker {
             }
             return;
         }
-        if extras.health && streak.is_down(extras.health_fall, shared.cpong_seen()) {
+        if is_down {
             slot.first_error_time.set(now_s);
             slot.last_error_time.set(now_s);
             if slot.state.change(state, State::Error) {

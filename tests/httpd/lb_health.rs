@@ -136,6 +136,24 @@ fn member_that_one_balancer_finds_hung_is_out_in_all() {
 }
 
 #[test]
+fn balancer_whose_members_all_hang_is_calm_and_tries_one_of_them_per_request() {
+    let mut cluster = Cluster::start(2);
+    let httpd = watched(&cluster, HEALTH).config("JkLogLevel debug\n").start();
+    wait::until(PATIENCE, "both to have answered a CPing", || cluster.members.iter().all(|member| member.cpings() > 0));
+    cluster.members.iter_mut().for_each(|member| member.set(Mode::Mute));
+    let count = |text| httpd.jk_log().matches(text).count();
+    wait::until(PATIENCE, "both to be found hung", || count("is in error state: 2 probes in a row failed") == 2);
+    let probes = || count(") failed a probe");
+    let (probed, tried) = (probes(), count("is chosen"));
+    wait::until(PATIENCE, "more probes", || probes() >= probed + 6);
+    (0..3).for_each(|_| assert_eq!(fetch(&httpd, None).0, 503));
+    assert_eq!(count("is chosen"), tried + 3);
+    assert_eq!((count("is in error state"), count("goes from ERR"), count("Forcing recovery")), (2, 0, 0));
+    cluster.members[1].set(Mode::Serve);
+    wait::until(PATIENCE, "w2 to serve again", || fetch(&httpd, None) == (200, "w2".to_owned()));
+}
+
+#[test]
 fn healthy_members_are_left_alone_unless_wanted() {
     let cluster = Cluster::start(2);
     let httpd = watched(&cluster, "").config("JkLogLevel debug\n").start();

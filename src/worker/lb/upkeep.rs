@@ -50,12 +50,13 @@ impl LbWorker {
         }
     }
 
-    /// Nobody is left: everybody in error gets one more chance, once per request.
-    pub(super) fn force_recovery(&self, run: &mut Run<'_>) -> bool {
+    /// Nobody is left: everybody in error gets one more chance, once per request. Where the prober knows all of them to be silent, this
+    /// request alone tries one, if it has tried nobody: the prober may be wrong, and what it says stays for the others.
+    pub(super) fn force_recovery(&self, run: &mut Run<'_>, has_tried: bool) -> bool {
         run.forced = true;
         let mut members = self.upkeeps();
         if maintenance::force(&mut members) == 0 {
-            return false;
+            return !has_tried && self.force_in_vain(run, &mut members);
         }
         if run.views.is_empty() {
             self.copy(run);
@@ -74,6 +75,20 @@ impl LbWorker {
             }
         }
         say!(run.log, Info, "({}) Forcing recovery once for {forced} workers", self.name());
+        true
+    }
+
+    fn force_in_vain(&self, run: &mut Run<'_>, members: &mut Upkeeps) -> bool {
+        if maintenance::force_all(members) == 0 {
+            return false;
+        }
+        run.in_vain = true;
+        if run.views.is_empty() {
+            self.copy(run);
+        }
+        for (view, _) in run.views.iter_mut().zip(members).filter(|(_, after)| after.health.state == State::Forced) {
+            view.state = State::Forced;
+        }
         true
     }
 
@@ -97,7 +112,7 @@ impl LbWorker {
     /// The states after [`Self::force_recovery`]; changes nothing else. Returns whether anybody was in error.
     pub(super) fn would_force(&self, views: &mut [MemberView]) -> bool {
         let mut members = self.upkeeps();
-        if maintenance::force(&mut members) == 0 {
+        if maintenance::force(&mut members) == 0 && maintenance::force_all(&mut members) == 0 {
             return false;
         }
         for (after, view) in members.iter().zip(views) {

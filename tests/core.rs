@@ -55,6 +55,8 @@ mod engine_request_body;
 mod engine_response;
 #[path = "core/engine_times.rs"]
 mod engine_times;
+#[path = "core/lb_pessimistic.rs"]
+mod lb_pessimistic;
 #[path = "core/properties_grammar.rs"]
 mod properties_grammar;
 #[path = "core/properties_limits.rs"]

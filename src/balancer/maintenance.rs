@@ -24,7 +24,7 @@ pub struct Upkeep {
     /// A background probe knows that the member does not answer, so that it would be wrong to try it with a user's request: it stays in
     /// error until a probe succeeds (or nothing else is left). False without a prober.
     pub held: bool,
-    /// The last background probe got no answer: when everybody is in error, others are tried first.
+    /// The last background probe got no answer: the prober will tell when it comes back, nobody else needs to look.
     pub silent: bool,
 }
 
@@ -55,12 +55,20 @@ pub fn maintain(members: &mut [Upkeep], schedule: &Schedule) -> usize {
     if out_of_error { 0 } else { force(members) }
 }
 
-/// Every member in error gets another chance; those that did not answer their last background probe only if there are no others.
-/// Returns how many there were: 0 means that looking again is pointless.
+/// Every member in error gets another chance, but those that did not answer their last background probe: they failed twice, and forcing
+/// them out of error would only have the prober put them back. Returns how many there were: 0 means that looking again is pointless.
 pub fn force(members: &mut [Upkeep]) -> usize {
+    force_where(members, |member| !member.silent)
+}
+
+/// Every member in error, silent ones too. For the copy that one request works with: somebody has to be tried in case the prober is wrong.
+pub fn force_all(members: &mut [Upkeep]) -> usize {
+    force_where(members, |_| true)
+}
+
+fn force_where(members: &mut [Upkeep], may: impl Fn(&Upkeep) -> bool) -> usize {
     let mut changed = 0;
-    let only_silent = members.iter().all(|member| member.silent || member.health.state.forced().is_none());
-    for member in members.iter_mut().filter(|member| only_silent || !member.silent) {
+    for member in members.iter_mut().filter(|member| may(member)) {
         if let Some(state) = member.health.state.forced() {
             member.health.state = state;
             member.reply_timeouts = 0;
@@ -262,11 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn silent_member_is_forced_only_when_there_is_no_other() {
-        let mut members = [member(State::Error, 990, 990), Upkeep { silent: true, ..member(State::Error, 990, 990) }];
+    fn silent_member_is_forced_for_one_request_only() {
+        let silent = Upkeep { silent: true, held: true, ..member(State::Error, 990, 990) };
+        let mut members = [member(State::Error, 990, 990), silent];
         assert_eq!(force(&mut members), 1);
         assert_eq!(states(&members), [State::Forced, State::Error]);
-        assert_eq!(force(&mut members), 1);
+        let mut members = [silent, silent];
+        assert_eq!((force(&mut members), maintain(&mut members, &SCHEDULE)), (0, 0));
+        assert_eq!(states(&members), [State::Error, State::Error]);
+        assert_eq!(force_all(&mut members), 2);
         assert_eq!(states(&members), [State::Forced, State::Forced]);
     }
 

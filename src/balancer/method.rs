@@ -185,27 +185,37 @@ impl fmt::Display for Lock {
 
 /// Least common multiple of the lbfactors of a balancer, from which the members' multipliers follow.
 ///
-/// Exact, and then equal to C's, up to [`CommonMultiple::LIMIT`]. Beyond it C overflows sooner or later and serves anybody; here the
-/// limit takes the place of the multiple and shares are off by at most lbfactor / 2^33, one in eight thousand at a factor of a million.
+/// Exact, and then equal to C's, up to [`CommonMultiple::limit`]. Beyond it C overflows sooner or later and serves anybody; here the
+/// limit takes the place of the multiple and shares are off by at most lbfactor by twice the limit: one in eight thousand at a factor of
+/// a million, and under Traffic, which counts bytes, one in three hundred at a factor of a hundred thousand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonMultiple(u64);
 
 impl CommonMultiple {
-    /// Leaves 32 bits of a load for counting requests.
+    /// The largest limit.
     pub const LIMIT: u64 = 1 << 32;
+
+    /// Leaves 32 bits of a load for counting requests, or 40 for counting bytes: a terabyte between two maintenances.
+    #[must_use]
+    pub const fn limit(method: Method) -> u64 {
+        match method {
+            Method::Traffic => 1 << 24,
+            Method::Request | Method::Busyness | Method::Sessions | Method::Next => Self::LIMIT,
+        }
+    }
 
     /// Of all members, stopped and broken ones included. A factor of 0 counts as 1.
     #[must_use]
-    pub fn of(factors: impl IntoIterator<Item = u32>) -> Self {
-        let mut multiple = 1_u64;
+    pub fn of(method: Method, factors: impl IntoIterator<Item = u32>) -> Self {
+        let (mut multiple, limit) = (1_u64, Self::limit(method));
         for factor in factors {
             let factor = u64::from(factor.max(1));
             // At most 2^32 times 2^32 / 1: the product may not fit, the limit does.
             let Some(next) = (multiple / greatest_common_divisor(multiple, factor)).checked_mul(factor) else {
-                return Self(Self::LIMIT);
+                return Self(limit);
             };
-            if next > Self::LIMIT {
-                return Self(Self::LIMIT);
+            if next > limit {
+                return Self(limit);
             }
             multiple = next;
         }
@@ -241,7 +251,7 @@ mod tests {
     use super::*;
 
     fn multipliers(factors: &[u32]) -> Vec<u64> {
-        let common = CommonMultiple::of(factors.iter().copied());
+        let common = CommonMultiple::of(Method::Request, factors.iter().copied());
         factors.iter().map(|factor| common.multiplier(*factor)).collect()
     }
 
@@ -279,7 +289,7 @@ mod tests {
     #[test]
     fn multiplier_is_never_zero() {
         assert_eq!(multipliers(&[u32::MAX, u32::MAX - 1]), [1, 1]);
-        assert_eq!(CommonMultiple::of([1]).multiplier(u32::MAX), 1);
+        assert_eq!(CommonMultiple::of(Method::Request, [1]).multiplier(u32::MAX), 1);
     }
 
     #[test]

@@ -331,7 +331,8 @@ impl Health {
         }
     }
 
-    /// Errors have lasted for `error_escalation_time_s`.
+    /// Errors have lasted for `error_escalation_time_s`. A first error later than now (the clock was set back) says nothing until the next
+    /// failure, from which on they are counted anew.
     #[must_use]
     pub const fn is_escalated(&self, now_s: u64, error_escalation_time_s: u32) -> bool {
         self.first_error_s > 0 && now_s.saturating_sub(self.first_error_s) >= error_escalation_time_s as u64
@@ -351,9 +352,11 @@ impl Health {
     fn failed(self, alone: bool, now_s: u64, error_escalation_time_s: u32) -> Self {
         let now_s = now_s.max(1); // 0 would mean "no error"
         let convicted = alone || error_escalation_time_s == 0 || self.is_escalated(now_s, error_escalation_time_s);
+        // Later than now: the clock was set back, and would not reach the escalation until the old time comes again.
+        let is_first = self.first_error_s == 0 || self.first_error_s > now_s;
         Self {
             state: if convicted { State::Error } else { self.state.ok_unless_error() },
-            first_error_s: if self.first_error_s == 0 { now_s } else { self.first_error_s },
+            first_error_s: if is_first { now_s } else { self.first_error_s },
             last_error_s: now_s,
         }
     }
@@ -549,9 +552,12 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_went_back_does_not_escalate() {
-        let verdict = health(State::Ok, NOW_S + 500, NOW_S + 500).after(Outcome::Failure { alone: false }, NOW_S, 30);
-        assert_eq!(verdict.shared, health(State::Ok, NOW_S + 500, NOW_S));
+    fn errors_are_counted_anew_after_the_clock_was_set_back() {
+        let failure = Outcome::Failure { alone: false };
+        let first = health(State::Ok, NOW_S + 500, NOW_S + 500).after(failure, NOW_S, ESCALATION_S);
+        assert_eq!(first.shared, health(State::Ok, NOW_S, NOW_S));
+        let later = first.shared.after(failure, NOW_S + u64::from(ESCALATION_S), ESCALATION_S);
+        assert_eq!(later.shared.state, State::Error);
     }
 
     #[test]

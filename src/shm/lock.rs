@@ -5,16 +5,28 @@
 //! death in the middle of the repair is noticed by the one after it.
 //!
 //! What is not believed: that the memory still holds a mutex. The C library aborts, or waits for ever, on bytes that are none. So the
-//! words that making the mutex filled ([`Mark`]) must be as they were, and nobody waits longer than [`PATIENCE`].
+//! words that making the mutex filled ([`Mark`]) must be as they were, and nobody waits longer than [`PATIENCE`],
+//! whatever is done to the clock of the day meanwhile.
 
 use std::cell::UnsafeCell;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The lock is held for arithmetic and stores. An owner that takes longer is stopped, or never was.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+
+unsafe extern "C" {
+    /// `pthread_mutex_timedlock` by a clock of one's choice, which the libc crate does not declare; POSIX.1-2024, glibc 2.30.
+    fn pthread_mutex_clocklock(
+        mutex: *mut libc::pthread_mutex_t,
+        clock: libc::clockid_t,
+        until: *const libc::timespec,
+    ) -> libc::c_int;
+}
 
 /// The mutex where it lies in the mapping; zero until [`LockCell::initialise`].
 #[repr(C, align(64))]
@@ -88,8 +100,8 @@ impl LockCell {
         let mut result = unsafe { libc::pthread_mutex_trylock(self.0.get()) };
         if result == libc::EBUSY {
             let until = deadline();
-            // SAFETY: as above; `until` is a time.
-            result = unsafe { libc::pthread_mutex_timedlock(self.0.get(), &raw const until) };
+            // SAFETY: as above; `until` is a time of that clock.
+            result = unsafe { pthread_mutex_clocklock(self.0.get(), libc::CLOCK_MONOTONIC, &raw const until) };
         }
         let owner = match result {
             0 => Owner::Left,
@@ -121,13 +133,11 @@ impl std::fmt::Debug for LockCell {
     }
 }
 
-/// The end of the patience of who begins to wait now.
+/// The end of the patience of who begins to wait now, by the clock that nobody sets.
 fn deadline() -> libc::timespec {
-    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + PATIENCE;
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(until.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: until.subsec_nanos().into(),
-    }
+    let now = clock_gettime(ClockId::Monotonic);
+    let patience_s = libc::time_t::try_from(PATIENCE.as_secs()).unwrap_or(libc::time_t::MAX);
+    libc::timespec { tv_sec: now.tv_sec.saturating_add(patience_s), tv_nsec: now.tv_nsec }
 }
 
 struct Attributes(libc::pthread_mutexattr_t);
@@ -167,4 +177,17 @@ impl Drop for Attributes {
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_measured_by_the_clock_that_cannot_be_set() {
+        let second = |time: ClockId| clock_gettime(time).tv_sec;
+        let (before, until, after) = (second(ClockId::Monotonic), deadline().tv_sec, second(ClockId::Monotonic));
+        let patience_s = i64::try_from(PATIENCE.as_secs()).unwrap_or(0);
+        assert!((before + patience_s..=after + patience_s).contains(&until), "{before} {until} {after}");
+    }
 }

@@ -9,6 +9,7 @@ use super::drain::Drain;
 use super::error::ShmError;
 use super::sequence::{Pair, Sequence};
 use super::slot::text;
+use crate::balancer::method::CommonMultiple;
 use crate::balancer::{Activation, Member, MemberView, State, place_of, rank, route_hash};
 use crate::config::MemberSettings;
 
@@ -126,11 +127,11 @@ impl MemberSlot {
         }
     }
 
-    /// What one election adds to `value`, at least 1.
+    /// What one election adds to `value`: at least 1, at most what factors can come to.
     #[inline]
     #[must_use]
     pub fn multiplier(&self) -> u64 {
-        self.multiplier.get().max(1)
+        self.multiplier.get().clamp(1, CommonMultiple::LIMIT)
     }
 
     /// The admin's will alone.

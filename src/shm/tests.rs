@@ -187,8 +187,11 @@ fn factors_without_a_common_multiple_keep_their_proportion() {
     let WorkerConfig::Lb(lb) = &mut config.list[0] else { unreachable!() };
     lb.members = vec![member(0, 4_294_967_291), member(1, 4_294_967_279), member(2, 1)];
     let region = region_of(&config);
-    assert_eq!(region.member(2).unwrap().multiplier(), 1 << 40);
-    assert_eq!(region.member(0).unwrap().multiplier(), 256);
+    let multipliers = || [0, 2].map(|member| region.member(member).unwrap().multiplier());
+    assert_eq!(multipliers(), [1, 1 << 32]);
+    let settings = LbSettings { method: Method::Traffic, ..LbSettings::default() };
+    region.lock().unwrap().set_lb_settings(0, &settings).unwrap();
+    assert_eq!(multipliers(), [1, 1 << 24], "bytes need more room than requests");
 }
 
 #[test]

@@ -8,11 +8,9 @@ use super::error::ShmError;
 use super::lock::{Held, Owner};
 use super::member::MemberSlot;
 use super::slot::{AjpSlot, LbSlot};
+use crate::balancer::method::CommonMultiple;
 use crate::balancer::{Activation, Method};
 use crate::config::{AjpSettings, LbSettings, MemberSettings};
-
-/// Largest least common multiple of lbfactors that is used as it is; values grow by up to this much with each request.
-const MAX_COMMON_MULTIPLE: u64 = 1 << 40;
 
 /// The writers' lock is held while this lives. Not to be kept over anything that blocks.
 #[must_use = "the lock is released when this is dropped"]
@@ -64,13 +62,10 @@ impl Region {
     /// Race: a reader may meet members with the new and with the old multiplier; each is what one election adds, so the
     /// shares of these nanoseconds are off, nothing else.
     pub(super) fn update_multipliers(&self, lb: usize) {
-        let members = || self.plan().members_of(lb).filter_map(|index| self.member(index));
-        let common = members().try_fold(1, |common, member| least_common_multiple(common, member.lb_factor()));
-        // Factors without a decent common multiple: rounded, but still in proportion.
-        let common = common.unwrap_or(MAX_COMMON_MULTIPLE);
-        for member in members() {
-            member.multiplier.set((common / u64::from(member.lb_factor())).max(1));
-        }
+        let method = self.lb(lb).map_or(Method::Request, LbSlot::method);
+        let members = self.members_of(lb);
+        let common = CommonMultiple::of(method, members.iter().map(MemberSlot::lb_factor));
+        members.iter().for_each(|member| member.multiplier.set(common.multiplier(member.lb_factor())));
     }
 }
 
@@ -92,6 +87,8 @@ impl Writer<'_> {
         let slot = self.lb(lb)?;
         let before = slot.method();
         slot.store(settings);
+        // Bytes have another limit.
+        self.region.update_multipliers(lb);
         if before != settings.method && [before, settings.method].contains(&Method::Busyness) {
             self.clear_values(lb);
         }
@@ -206,14 +203,4 @@ impl std::fmt::Debug for Writer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Writer")
     }
-}
-
-/// `None` beyond [`MAX_COMMON_MULTIPLE`].
-fn least_common_multiple(a: u64, factor: u32) -> Option<u64> {
-    let factor = u64::from(factor);
-    let (mut x, mut y) = (a, factor);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a.checked_div(x)?.checked_mul(factor).filter(|&multiple| multiple <= MAX_COMMON_MULTIPLE)
 }

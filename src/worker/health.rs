@@ -174,8 +174,9 @@ impl Prober {
                 } else {
                     say!(log, Debug, "({name}) failed a probe: {cause}");
                 }
+                let is_down = patient.of.iter().any(|(balancer, index)| balancer.finds_down(*index));
                 for (balancer, index) in &patient.of {
-                    balancer.probed(*index, &cause, log);
+                    balancer.probed(*index, is_down, &cause, log);
                 }
             }
         }

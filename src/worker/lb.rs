@@ -5,29 +5,30 @@
 //! first choice needs no copy and is made on the slots themselves, which is what keeps it cheap.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::ajp::{AjpWorker, Failure, Served};
-use super::error::{Class, Error};
+use super::error::Error;
 use super::shared::Shared;
 use super::{Downstream, Log, MemberContext, Request, say};
 use crate::balancer::session::{self, SessionIds};
 use crate::balancer::{self, Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State};
 use crate::config::{ExtraMethod, LbConfig, LbSettings};
-use crate::log::Shown;
 use crate::shm::{Cause, LbSlot, MemberSlot, MemberText, Text};
 
 mod choice;
 mod drain;
+mod explain;
 mod latency;
 mod predict;
 mod report;
 mod settle;
 mod upkeep;
 
+use explain::Seldom;
 pub use predict::{By, Predicted, Prediction};
 pub use report::MemberReport;
 pub use upkeep::Wish;
@@ -51,10 +52,9 @@ pub struct LbWorker {
     draws: AtomicU64,
     /// A watchdog probes members in error, so that no user's request has to.
     has_prober: AtomicBool,
+    /// That nobody serves, as the prober knows.
+    vain: Seldom,
 }
-
-/// Seconds between two remarks about routes that are nobody's.
-const ROUTE_REMARK_S: u64 = 60;
 
 /// One member.
 #[derive(Debug)]
@@ -125,6 +125,8 @@ struct Run<'r> {
     sessions: SessionIds<'r>,
     /// Recovery was forced once already.
     forced: bool,
+    /// ... of members that the prober knows to be silent, for this request alone.
+    in_vain: bool,
     /// Attempts in this round.
     attempt: u32,
     /// Rounds.
@@ -166,6 +168,7 @@ impl LbWorker {
             route_told_s: AtomicU64::new(0),
             draws: AtomicU64::new(0),
             has_prober: AtomicBool::new(false),
+            vain: Seldom::default(),
         }
     }
 
@@ -191,7 +194,8 @@ impl LbWorker {
         let settings = self.settings();
         let sessions = self.sessions(&settings, balance, log);
         let views = Views::new();
-        let mut run = Run { balance, settings, log, views, sessions, forced: false, attempt: 0, round: 0 };
+        let mut run =
+            Run { balance, settings, log, views, sessions, forced: false, in_vain: false, attempt: 0, round: 0 };
         self.look(&mut run);
         self.rounds(&mut run, request, downstream)
     }
@@ -203,7 +207,7 @@ impl LbWorker {
             let election = match self.elect(run) {
                 Ok(election) => election,
                 Err(reason) => {
-                    if !run.forced && self.force_recovery(run) {
+                    if !run.forced && self.force_recovery(run, answer.first.is_some()) {
                         continue;
                     }
                     self.explain_nobody(reason, run);
@@ -227,6 +231,8 @@ impl LbWorker {
                 answer.first = Some(self.report(member, index, run));
             }
             match &answer.result {
+                // One silent member was as silent as was said: the user need not wait for the others.
+                Err(failure) if run.in_vain && failure.recoverable && !is_refused(&failure.error) => break,
                 Err(failure) if failure.recoverable && !downstream.committed() => {
                     run.attempt = run.attempt.saturating_add(1);
                 }
@@ -246,8 +252,7 @@ impl LbWorker {
         if let Err(failure) = &answer.result
             && (failure.recoverable || failure.attempts == 0)
         {
-            let (name, error) = (self.name(), &failure.error);
-            say!(run.log, Error, "({name}) All tomcat instances failed, no more workers left: {error}");
+            self.explain_failed(&failure.error, run);
         }
         downstream.queue_header(None);
         answer.last = last_member.map(|(member, index)| self.report(member, index, run));
@@ -270,7 +275,10 @@ impl LbWorker {
         std::thread::sleep(Duration::from_millis(run.settings.retry_interval_ms.into()));
         // An admin may have changed both meanwhile.
         run.settings = self.settings();
-        self.look(run);
+        // Members that are tried in vain are so for this request alone: only its copy knows which are left.
+        if !run.in_vain {
+            self.look(run);
+        }
         run.attempt = 0;
         true
     }
@@ -298,8 +306,16 @@ impl LbWorker {
         self.shared.region.members_of(self.lb)
     }
 
+    /// Chooses a member and records it, then says so: the log may be a pipe that blocks, so nothing is written under the shared lock.
     #[inline(never)]
     fn elect(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
+        let election = self.choose_and_record(run)?;
+        self.explain_choice(&run.selection(), election.choice, run.log);
+        Ok(election)
+    }
+
+    #[inline]
+    fn choose_and_record(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
         let _held = match run.settings.lock {
             balancer::Lock::Pessimistic => self.shared.region.lock().ok(),
             balancer::Lock::Optimistic => None,
@@ -309,7 +325,6 @@ impl LbWorker {
         }
         let choice = self.choose(run)?;
         let selection = run.selection();
-        self.explain_choice(&selection, choice, run.log);
         let new_session = selection.session_ids.is_none() && !run.balance.stateless;
         let mut election = Election { choice, view: UNUSABLE, step: 0, new_session };
         if let Some(slot) = self.slot(choice.index) {
@@ -337,41 +352,6 @@ impl LbWorker {
             }
         }
         Ok(election)
-    }
-
-    /// Which member and why; and, now and then, that a session's route is nobody's, which breaks sessions without any other sign.
-    fn explain_choice(&self, selection: &Selection<'_>, choice: Choice, log: Log<'_>) {
-        let member = self.members.get(choice.index).map_or("", |member| member.worker.name());
-        let (name, sticky) = (self.name(), choice.sticky);
-        say!(
-            log,
-            Debug,
-            "({name}) member {member} is chosen, sticky={sticky}, session={}",
-            selection.session_ids.is_some()
-        );
-        let ids = selection.session_ids.filter(|_| !sticky).unwrap_or_default();
-        let Some(route) = balancer::routes_of(ids).find(|route| !route.is_empty()) else { return };
-        let (now_s, told_s) = (self.shared.now_s(), self.route_told_s.load(Ordering::Relaxed));
-        if now_s.saturating_sub(told_s) < ROUTE_REMARK_S {
-            return;
-        }
-        let members = 0..self.members.len();
-        let texts = Texts(self);
-        let known = members.into_iter().any(|index| {
-            let (own, domain) = (balancer::Texts::route(&texts, index), balancer::Texts::domain(&texts, index));
-            own.as_bytes() == route || (!domain.is_empty() && route.starts_with(domain.as_bytes()))
-        });
-        if known {
-            return;
-        }
-        self.route_told_s.store(now_s, Ordering::Relaxed);
-        say!(
-            log,
-            Warn,
-            "({name}) a session has the route '{}', which is no member's: it goes to {member} and may be lost; does the jvmRoute of \
-             each Tomcat equal the route of its worker?",
-            Shown(route)
-        );
     }
 
     /// Loads as they are now: others, and this request, have elected members since [`Self::look`]. The states stay those of this request.
@@ -461,28 +441,14 @@ impl LbWorker {
     fn slot(&self, index: usize) -> Option<&MemberSlot> {
         self.shared.region.member(self.members.get(index)?.slot)
     }
+}
 
-    fn explain_nobody(&self, reason: NoMember, run: &Run<'_>) {
-        match reason {
-            NoMember::SessionForced => {
-                let ids = String::from_utf8_lossy(run.sessions.bytes().unwrap_or_default()).into_owned();
-                say!(run.log, Info, "({}) all workers are in error state for session {ids}", self.name());
-            }
-            NoMember::NoneUsable => {
-                say!(run.log, Info, "({}) All tomcat instances are busy or in error state", self.name());
-            }
-        }
-    }
-
-    /// A failure that no other member can mend.
-    fn explain_end(&self, failure: &Failure, member: &Member, run: &Run<'_>) {
-        let (name, member, status) = (self.name(), member.worker.name(), failure.error.http_status());
-        let text = format!("({name}) unrecoverable error {status}, request failed on worker {member}");
-        if failure.error.class() == Class::ClientError {
-            say!(run.log, Info, "{text}: {}", failure.error);
-        } else {
-            say!(run.log, Error, "{text}, which may have it: {}", failure.error);
-        }
+/// Whether that cost no time, so that others may be asked the same.
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Connect { cause, .. } => cause.kind() == std::io::ErrorKind::ConnectionRefused,
+        Error::ContactDisabled => true,
+        _ => false,
     }
 }
 

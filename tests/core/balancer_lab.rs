@@ -64,7 +64,7 @@ pub(crate) fn with_session(session: &str) -> Asked<'_> {
 impl Lab {
     /// Members `w1`, `w2`, ... that are fine, with these factors.
     pub(crate) fn new(method: Method, factors: &[u32]) -> Self {
-        let common = CommonMultiple::of(factors.iter().copied());
+        let common = CommonMultiple::of(method, factors.iter().copied());
         let member = |factor: &u32| MemberView {
             state: State::Ok,
             activation: Activation::Active,

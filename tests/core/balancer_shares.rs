@@ -53,6 +53,22 @@ fn traffic_shares_equal_responses_by_factor() {
     assert_eq!(lb_values(&lab), [322_800; 3]);
 }
 
+/// A terabyte for each unit of the factors, which have no common multiple that leaves room for it.
+#[test]
+fn traffic_shares_terabytes_by_factors_without_a_common_multiple() {
+    let factors = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47];
+    let mut lab = Lab::new(Method::Traffic, &factors);
+    let mut counts = [0_u32; 15];
+    for _ in 0..factors.iter().sum::<u32>() * 100 {
+        let number = lab.start(ANYWHERE).unwrap();
+        lab.finish(number, 10_000_000_000);
+        counts[number - 1] += 1;
+    }
+    for (count, factor) in counts.into_iter().zip(factors) {
+        assert!(count.abs_diff(factor * 100) <= factor, "{count} for a factor of {factor}");
+    }
+}
+
 #[test]
 fn traffic_spares_the_member_with_large_responses() {
     let (lab, counts) = by_traffic([1, 1, 1], |number| if number == 3 { 20_554 } else { 538 });

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::support::cluster::{Cluster, Mode, PATIENCE, fetch};
+use crate::support::cluster::{Cluster, Mode, PATIENCE, fetch, fetch_at};
 use crate::support::httpd::{Builder, under_every_mpm};
 use crate::support::wait;
 
@@ -117,6 +117,40 @@ fn hung_member_is_out_before_a_user_meets_it() {
     assert!(!httpd.jk_log().contains("service failed"));
     cluster.members[0].set(Mode::Serve);
     wait::until(PATIENCE, "w1 to serve again", || fetch(&httpd, None).1 == "w1");
+}
+
+#[test]
+fn member_that_one_balancer_finds_hung_is_out_in_all() {
+    let mut cluster = Cluster::start(2);
+    let plain =
+        "worker.list=plain\nworker.plain.type=lb\nworker.plain.balance_workers=w1,w2\nworker.plain.recover_time=1\n";
+    let httpd = watched(&cluster, &format!("{HEALTH}{plain}")).config("JkMount /plain plain\n").start();
+    wait::until(PATIENCE, "both to have answered a CPing", || cluster.members.iter().all(|member| member.cpings() > 0));
+    cluster.members[0].set(Mode::Mute);
+    httpd.await_jk_log("(plain) worker w1 is in error state: 2 probes in a row failed");
+    let plain = || fetch_at(httpd.address(), "/plain", None);
+    (0..4).for_each(|_| assert_eq!(plain(), (200, "w2".to_owned())));
+    assert!(!httpd.jk_log().contains("service failed"));
+    cluster.members[0].set(Mode::Serve);
+    wait::until(PATIENCE, "w1 to serve again", || plain().1 == "w1");
+}
+
+#[test]
+fn balancer_whose_members_all_hang_is_calm_and_tries_one_of_them_per_request() {
+    let mut cluster = Cluster::start(2);
+    let httpd = watched(&cluster, HEALTH).config("JkLogLevel debug\n").start();
+    wait::until(PATIENCE, "both to have answered a CPing", || cluster.members.iter().all(|member| member.cpings() > 0));
+    cluster.members.iter_mut().for_each(|member| member.set(Mode::Mute));
+    let count = |text| httpd.jk_log().matches(text).count();
+    wait::until(PATIENCE, "both to be found hung", || count("is in error state: 2 probes in a row failed") == 2);
+    let probes = || count(") failed a probe");
+    let (probed, tried) = (probes(), count("is chosen"));
+    wait::until(PATIENCE, "more probes", || probes() >= probed + 6);
+    (0..3).for_each(|_| assert_eq!(fetch(&httpd, None).0, 503));
+    assert_eq!(count("is chosen"), tried + 3);
+    assert_eq!((count("is in error state"), count("goes from ERR"), count("Forcing recovery")), (2, 0, 0));
+    cluster.members[1].set(Mode::Serve);
+    wait::until(PATIENCE, "w2 to serve again", || fetch(&httpd, None) == (200, "w2".to_owned()));
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl LbWorker {
             view.state = verdict.local;
         }
         if let Err(failure) = result {
-            self.explain_failure(run, member, outcome, &verdict, failure);
+            self.explain_failure(run, member, outcome, before, &verdict, failure);
         }
     }
 
@@ -115,7 +115,15 @@ impl LbWorker {
         }
     }
 
-    fn explain_failure(&self, run: &Run<'_>, member: &Member, outcome: Outcome, verdict: &Verdict, failure: &Failure) {
+    fn explain_failure(
+        &self,
+        run: &Run<'_>,
+        member: &Member,
+        outcome: Outcome,
+        before: State,
+        verdict: &Verdict,
+        failure: &Failure,
+    ) {
         let (name, member, error) = (self.name(), member.worker.name(), &failure.error);
         match outcome {
             Outcome::ClientError => {}
@@ -125,6 +133,8 @@ impl LbWorker {
             _ if verdict.is_local_error() => {
                 say!(run.log, Info, "({name}) service failed, worker {member} is in local error state: {error}");
             }
+            // Known to all, and tried in vain.
+            _ if run.in_vain && before == State::Error => {}
             _ if verdict.shared.state == State::Error => {
                 say!(run.log, Info, "({name}) service failed, worker {member} is in error state: {error}");
             }

@@ -50,12 +50,13 @@ impl LbWorker {
         }
     }
 
-    /// Nobody is left: everybody in error gets one more chance, once per request.
-    pub(super) fn force_recovery(&self, run: &mut Run<'_>) -> bool {
+    /// Nobody is left: everybody in error gets one more chance, once per request. Where the prober knows all of them to be silent, this
+    /// request alone tries one, if it has tried nobody: the prober may be wrong, and what it says stays for the others.
+    pub(super) fn force_recovery(&self, run: &mut Run<'_>, has_tried: bool) -> bool {
         run.forced = true;
         let mut members = self.upkeeps();
         if maintenance::force(&mut members) == 0 {
-            return false;
+            return !has_tried && self.force_in_vain(run, &mut members);
         }
         if run.views.is_empty() {
             self.copy(run);
@@ -74,6 +75,20 @@ impl LbWorker {
             }
         }
         say!(run.log, Info, "({}) Forcing recovery once for {forced} workers", self.name());
+        true
+    }
+
+    fn force_in_vain(&self, run: &mut Run<'_>, members: &mut Upkeeps) -> bool {
+        if maintenance::force_all(members) == 0 {
+            return false;
+        }
+        run.in_vain = true;
+        if run.views.is_empty() {
+            self.copy(run);
+        }
+        for (view, _) in run.views.iter_mut().zip(members).filter(|(_, after)| after.health.state == State::Forced) {
+            view.state = State::Forced;
+        }
         true
     }
 
@@ -97,7 +112,7 @@ impl LbWorker {
     /// The states after [`Self::force_recovery`]; changes nothing else. Returns whether anybody was in error.
     pub(super) fn would_force(&self, views: &mut [MemberView]) -> bool {
         let mut members = self.upkeeps();
-        if maintenance::force(&mut members) == 0 {
+        if maintenance::force(&mut members) == 0 && maintenance::force_all(&mut members) == 0 {
             return false;
         }
         for (after, view) in members.iter().zip(views) {
@@ -131,11 +146,23 @@ impl LbWorker {
         Some(Wish { interval_s: interval_s.into(), timeout_ms: timeout_ms.into() })
     }
 
-    /// Acts on what the prober found (it is in the slot of the AJP worker already). `cause` explains a failure.
-    pub fn probed(&self, index: usize, cause: &str, log: Log<'_>) {
+    /// Whether this balancer has its members probed, and enough probes of this one failed.
+    pub fn finds_down(&self, index: usize) -> bool {
+        let (extras, slot) = (&self.config.extras, self.slot(index));
+        let is_watched = extras.health && slot.is_some_and(|slot| slot.activation() != Activation::Stopped);
+        is_watched
+            && self.members.get(index).is_some_and(|member| {
+                let shared = member.worker.shared();
+                shared.probe_streak().is_down(extras.health_fall, shared.cpong_seen())
+            })
+    }
+
+    /// Acts on what the prober found (it is in the slot of the AJP worker already). `is_down`: some balancer of this member
+    /// [finds it so](Self::finds_down), and what one knows spares the users of all. `cause` explains a failure.
+    pub fn probed(&self, index: usize, is_down: bool, cause: &str, log: Log<'_>) {
         let Some(member) = self.members.get(index) else { return };
         let Some(slot) = self.shared.region.member(member.slot) else { return };
-        let (shared, now_s, extras) = (member.worker.shared(), self.shared.now_s(), &self.config.extras);
+        let (shared, now_s) = (member.worker.shared(), self.shared.now_s());
         let streak = shared.probe_streak();
         let state = slot.state.get();
         if state == State::Error {
@@ -148,7 +175,7 @@ impl LbWorker {
             }
             return;
         }
-        if extras.health && streak.is_down(extras.health_fall, shared.cpong_seen()) {
+        if is_down {
             slot.first_error_time.set(now_s);
             slot.last_error_time.set(now_s);
             if slot.state.change(state, State::Error) {

@@ -301,6 +301,16 @@ impl Runtime {
             ),
             Err(error) => log_at!(log.logger, Level::Error, log.context, "{error}"),
         }
+        match self.shared.region.restore() {
+            Ok(0) => {}
+            Ok(count) => log_at!(
+                log.logger,
+                Level::Error,
+                log.context,
+                "somebody wrote over {count} slots of the shared memory; they begin anew as configured, their counters and edits are lost"
+            ),
+            Err(error) => log_at!(log.logger, Level::Error, log.context, "{error}"),
+        }
         self.shared.region.catch_up();
         for lb in &self.lbs {
             lb.maintain(now_s, self.config.maintain_s, log);

@@ -166,7 +166,7 @@ impl Region {
 }
 
 fn same_address(new: &Region, index: usize, old: &Region, old_index: usize) -> bool {
-    let address = |region: &Region, index| region.ajp(index).map(|slot| (slot.address().host, slot.address().port));
+    let address = |region: &Region, index| region.ajp_address(index).map(|address| (address.host, address.port));
     address(new, index) == address(old, old_index)
 }
 

@@ -111,6 +111,20 @@ impl Word {
     }
 }
 
+/// Tells words that a writer stored from any others, by one in 2^32. A guard against accidents: who may write to the file may do worse.
+#[inline]
+pub(super) fn check_of<const N: usize>(words: [&Word; N]) -> u32 {
+    words
+        .into_iter()
+        .fold(0x6A6B_7368, |check: u32, word| (check ^ word.get()).wrapping_mul(0x9E37_79B1).rotate_left(15))
+}
+
+/// A number as the configuration can have it.
+#[inline]
+pub(super) fn number(word: &Word) -> u32 {
+    word.get().min(i32::MAX.cast_unsigned())
+}
+
 /// The state word of a member or an AJP worker.
 ///
 /// `Acquire`/`Release`: who sees a state also sees the times and counters that were written before it.

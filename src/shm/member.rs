@@ -279,6 +279,15 @@ impl MemberSlot {
         self.hashes.set(hash(&texts.route) << 32 | hash(&texts.domain));
     }
 
+    /// Derives anew, and tells whether the settings are legal and nothing was changed by that. The caller holds the writers' lock.
+    pub(super) fn verify(&self) -> bool {
+        let (rank, hashes) = (self.rank.get(), self.hashes.get());
+        let numbers = self.numbers.at(self.sequence.current());
+        self.derive();
+        let is_whole = numbers.activation.get() <= activation_code(Activation::Stopped) && numbers.lb_factor.get() > 0;
+        is_whole && rank == self.rank.get() && hashes == self.hashes.get()
+    }
+
     /// Reference: lb-shm-status.md section 4.6; the AJP worker's part is that of [`super::AjpSlot`].
     pub(super) fn reset(&self, now_s: u64) {
         for counter in [

@@ -11,8 +11,9 @@ use super::cell::Text;
 use super::children::ChildEntry;
 use super::error::ShmError;
 use super::header::Header;
+use super::lb::LbSlot;
 use super::member::MemberSlot;
-use super::slot::{AjpSlot, LbSlot};
+use super::slot::AjpSlot;
 use crate::config::{AjpSettings, Config, LbSettings, MemberSettings, WorkerConfig};
 
 /// Most AJP workers, load balancers, or members in all.

@@ -1,9 +1,9 @@
-//! The slots all children share: one per AJP worker name and per load balancer; those of members are in `member.rs`.
+//! The slots all children share: one per AJP worker name; those of load balancers are in `lb.rs`, those of members in `member.rs`.
 //!
 //! Not here: busy and connected counts, which are kept per child (`children.rs`), and the rules for writing (`writer.rs`).
 //! The surprising thing: slots have no constructor. They lie in the mapping, all zero at first, and any bytes are a valid slot.
 //!
-//! Layout of 2026-11-22, version 2 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
+//! Layout of 2026-11-22, version 3 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
 //!
 //! ```text
 //!  AjpSlot (1472)                               LbSlot (256)                       MemberSlot (640)
@@ -25,19 +25,18 @@
 //! member: choosing needs value, state and settings together, and gets them from a single line.
 
 use super::cause::{FAILINGS, Failing};
-use super::cell::{Counter, StateCell, Text, TextCell, Word, lock_code, lock_from_code, method_code, method_from_code};
+use super::cell::{Counter, StateCell, Text, TextCell, Word, check_of, number};
 use super::error::ShmError;
 use super::histogram::Histogram;
 use super::history::{History, PERIODS, Period};
 use super::probe::{Found, ProbeStreak};
 use super::sequence::{Pair, Sequence};
-use crate::balancer::{Lock, Method};
-use crate::config::{AjpSettings, LbSettings};
+use crate::balancer::route_hash;
+use crate::config::AjpSettings;
 
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<AjpSlot>() == 1_472 && align_of::<AjpSlot>() == 64);
-    assert!(size_of::<LbSlot>() == 256 && align_of::<LbSlot>() == 64);
     assert!(std::mem::offset_of!(AjpSlot, used) == 384 && std::mem::offset_of!(AjpSlot, response_time) == 448);
 };
 
@@ -112,7 +111,10 @@ struct AjpSide {
     recovery_options: Word,
     busy_limit: Word,
     max_packet_size: Word,
-    _spare: [Word; 2],
+    /// [`check_of`] all of the above.
+    check: Word,
+    /// [`check_of`] what [`Address`] has.
+    address_check: Word,
     host: TextCell,
 }
 
@@ -146,6 +148,30 @@ pub struct AjpNumbers {
     /// See [`AjpSettings::max_packet_size`]; 8192 to 65536 and a multiple of 1024, whatever is stored.
     pub max_packet_size: u32,
 }
+
+impl AjpNumbers {
+    /// Those of a configuration, where the slot has none.
+    pub(super) fn of(settings: &AjpSettings) -> Self {
+        Self {
+            address_sequence: NO_SEQUENCE,
+            port: settings.port,
+            connection_pool_timeout_s: settings.connection_pool_timeout_s,
+            ping_timeout_ms: settings.ping_timeout_ms,
+            connect_timeout_ms: settings.connect_timeout_ms,
+            prepost_timeout_ms: settings.prepost_timeout_ms,
+            reply_timeout_ms: settings.reply_timeout_ms,
+            connection_ping_interval_s: settings.connection_ping_interval_s,
+            retries: settings.retries.max(1),
+            retry_interval_ms: settings.retry_interval_ms,
+            recovery_options: settings.recovery_options,
+            busy_limit: settings.busy_limit,
+            max_packet_size: settings.max_packet_size,
+        }
+    }
+}
+
+/// Tag of addresses that are not the slot's.
+const NO_SEQUENCE: u32 = u32::MAX;
 
 /// Where to connect: host and port of the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,32 +208,30 @@ impl AjpSlot {
     #[inline]
     #[must_use]
     pub fn address_sequence(&self) -> u32 {
-        self.sequence.read(|side| self.sides.at(side).address_sequence.get())
+        self.numbers().map_or(NO_SEQUENCE, |numbers| numbers.address_sequence)
     }
 
-    /// The numeric settings, consistent: two cache lines that only an admin's update writes.
+    /// The numeric settings, consistent: two cache lines that only an admin's update writes. `None`: somebody wrote over them.
     #[inline]
     #[must_use]
-    pub fn numbers(&self) -> AjpNumbers {
+    pub fn numbers(&self) -> Option<AjpNumbers> {
         self.sequence.read(|side| self.sides.at(side).numbers())
     }
 
-    /// Host and port, consistent.
+    /// Host and port, consistent. `None`: somebody wrote over them.
     #[must_use]
-    pub fn address(&self) -> Address {
-        self.sequence.read(|side| {
-            let side = self.sides.at(side);
-            Address { host: side.host.load(), port: side.port(), sequence: side.address_sequence.get() }
-        })
+    pub fn address(&self) -> Option<Address> {
+        self.sequence.read(|side| self.sides.at(side).address())
     }
 
-    /// All settings, consistent; allocates the host.
+    /// All settings, consistent; allocates the host. The defaults where somebody wrote over them, until [`super::Region::restore`].
     #[must_use]
     pub fn settings(&self) -> AjpSettings {
-        let (numbers, host) = self.sequence.read(|side| {
+        let found = self.sequence.read(|side| {
             let side = self.sides.at(side);
-            (side.numbers(), side.host.load())
+            Some((side.numbers()?, side.address()?.host))
         });
+        let Some((numbers, host)) = found else { return AjpSettings::default() };
         AjpSettings {
             host: host.as_str().to_owned(),
             port: numbers.port,
@@ -378,7 +402,7 @@ impl AjpSlot {
     /// Leaves the slot as a writer does that is killed before its last store.
     #[cfg(all(test, not(loom)))]
     pub(super) fn abandon_half_way(&self, settings: &AjpSettings) {
-        let host = Text::new(&settings.host).unwrap_or_else(|| self.address().host);
+        let host = Text::new(&settings.host).unwrap_or_default();
         self.sequence.abandon(|side| self.sides.at(side).store(settings, &host, u32::MAX));
     }
 
@@ -394,23 +418,55 @@ impl AjpSide {
     }
 
     #[inline]
-    fn numbers(&self) -> AjpNumbers {
-        AjpNumbers {
+    fn numbers(&self) -> Option<AjpNumbers> {
+        (self.check_of_numbers() == self.check.get()).then(|| AjpNumbers {
             address_sequence: self.address_sequence.get(),
             port: self.port(),
-            connection_pool_timeout_s: self.connection_pool_timeout_s.get(),
-            ping_timeout_ms: self.ping_timeout_ms.get(),
-            connect_timeout_ms: self.connect_timeout_ms.get(),
-            prepost_timeout_ms: self.prepost_timeout_ms.get(),
-            reply_timeout_ms: self.reply_timeout_ms.get(),
-            connection_ping_interval_s: self.connection_ping_interval_s.get(),
-            retries: self.retries.get().max(1),
-            retry_interval_ms: self.retry_interval_ms.get(),
+            connection_pool_timeout_s: number(&self.connection_pool_timeout_s),
+            ping_timeout_ms: number(&self.ping_timeout_ms),
+            connect_timeout_ms: number(&self.connect_timeout_ms),
+            prepost_timeout_ms: number(&self.prepost_timeout_ms),
+            reply_timeout_ms: number(&self.reply_timeout_ms),
+            connection_ping_interval_s: number(&self.connection_ping_interval_s),
+            retries: number(&self.retries).max(1),
+            retry_interval_ms: number(&self.retry_interval_ms),
             recovery_options: (self.recovery_options_set.get() != 0).then(|| self.recovery_options.get()),
-            busy_limit: self.busy_limit.get(),
+            busy_limit: number(&self.busy_limit),
             // A buffer is cut to this size, so it is made legal here and not where it is used.
             max_packet_size: self.max_packet_size.get().clamp(8_192, 65_536) & !1_023,
-        }
+        })
+    }
+
+    fn address(&self) -> Option<Address> {
+        (self.check_of_address() == self.address_check.get()).then(|| Address {
+            host: self.host.load(),
+            port: self.port(),
+            sequence: self.address_sequence.get(),
+        })
+    }
+
+    #[inline]
+    fn check_of_numbers(&self) -> u32 {
+        check_of([
+            &self.address_sequence,
+            &self.port,
+            &self.connection_pool_timeout_s,
+            &self.ping_timeout_ms,
+            &self.connect_timeout_ms,
+            &self.prepost_timeout_ms,
+            &self.reply_timeout_ms,
+            &self.connection_ping_interval_s,
+            &self.retries,
+            &self.retry_interval_ms,
+            &self.recovery_options_set,
+            &self.recovery_options,
+            &self.busy_limit,
+            &self.max_packet_size,
+        ])
+    }
+
+    fn check_of_address(&self) -> u32 {
+        check_of([&self.address_sequence, &self.port]) ^ route_hash(self.host.load().as_bytes())
     }
 
     fn store(&self, settings: &AjpSettings, host: &Text, address_sequence: u32) {
@@ -429,125 +485,8 @@ impl AjpSide {
         self.busy_limit.set(settings.busy_limit);
         self.max_packet_size.set(settings.max_packet_size);
         self.host.store(host);
-    }
-}
-
-/// What is known of one load balancer. Times are seconds since 1970.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub struct LbSlot {
-    name: TextCell,
-    sequence: Sequence,
-    in_use: Word,
-    /// Last reset of the counters; at first, the start.
-    pub last_reset: Counter,
-    /// Last global maintenance: the decay counts from here.
-    pub last_maintain_time: Counter,
-    /// Most requests at a time; kept by `Region::enter_lb`.
-    pub max_busy: Counter,
-    /// Some member drains; derived, so that requests need not ask each.
-    drains: Counter,
-    _spare: [Counter; 3],
-    sides: Pair<LbSide>,
-}
-
-#[derive(Debug)]
-#[repr(C, align(64))]
-struct LbSide {
-    sticky_session: Word,
-    sticky_session_force: Word,
-    retries: Word,
-    retry_interval_ms: Word,
-    recover_time_s: Word,
-    error_escalation_time_s: Word,
-    max_reply_timeouts: Word,
-    method: Word,
-    lock: Word,
-    _spare: [Word; 7],
-}
-
-impl LbSlot {
-    /// The balancer's name.
-    #[must_use]
-    pub fn name(&self) -> Text {
-        self.name.load()
-    }
-
-    /// Tag of the settings; differs after each change of any of them.
-    #[inline]
-    #[must_use]
-    pub fn sequence(&self) -> u32 {
-        self.sequence.tag()
-    }
-
-    /// All settings, consistent; allocates nothing.
-    #[must_use]
-    pub fn settings(&self) -> LbSettings {
-        self.sequence.read(|side| {
-            let side = self.sides.at(side);
-            LbSettings {
-                sticky_session: side.sticky_session.get() != 0,
-                sticky_session_force: side.sticky_session_force.get() != 0,
-                retries: side.retries.get().max(1),
-                retry_interval_ms: side.retry_interval_ms.get(),
-                recover_time_s: side.recover_time_s.get().max(1),
-                error_escalation_time_s: side.error_escalation_time_s.get(),
-                max_reply_timeouts: side.max_reply_timeouts.get(),
-                method: method_from_code(side.method.get()),
-                lock: lock_from_code(side.lock.get()),
-            }
-        })
-    }
-
-    /// The balancing method alone.
-    #[must_use]
-    pub fn method(&self) -> Method {
-        self.sequence.read(|side| method_from_code(self.sides.at(side).method.get()))
-    }
-
-    /// Whether a drain of some member is under way.
-    #[inline]
-    #[must_use]
-    pub fn has_drains(&self) -> bool {
-        self.drains.get() != 0
-    }
-
-    /// The caller holds the writers' lock, or is alone.
-    pub(super) fn set_drains(&self, drains: bool) {
-        self.drains.set(drains.into());
-    }
-
-    /// What is held while choosing, alone.
-    #[must_use]
-    pub fn lock(&self) -> Lock {
-        self.sequence.read(|side| lock_from_code(self.sides.at(side).lock.get()))
-    }
-
-    pub(super) fn occupy(&self, name: &Text, now_s: u64) {
-        self.name.store(name);
-        self.last_reset.set(now_s);
-        self.last_maintain_time.set(now_s);
-        self.in_use.set(1);
-    }
-
-    /// The caller holds the writers' lock, or is alone.
-    pub(super) fn store(&self, settings: &LbSettings) {
-        self.sequence.write(|side| {
-            let side = self.sides.at(side);
-            side.sticky_session.set(u32::from(settings.sticky_session));
-            side.sticky_session_force.set(u32::from(settings.sticky_session_force));
-            side.retries.set(settings.retries);
-            side.retry_interval_ms.set(settings.retry_interval_ms);
-            side.recover_time_s.set(settings.recover_time_s);
-            side.error_escalation_time_s.set(settings.error_escalation_time_s);
-            side.max_reply_timeouts.set(settings.max_reply_timeouts);
-            side.method.set(method_code(settings.method));
-            side.lock.set(lock_code(settings.lock));
-        });
-    }
-
-    pub(super) fn sequence_word(&self) -> &Sequence {
-        &self.sequence
+        self.check.set(self.check_of_numbers());
+        self.address_check.set(self.check_of_address());
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::lock::LockCell;
 use super::*;
-use crate::balancer::{Activation, Lock, Method, Selection, State, choose, route_hash};
+use crate::balancer::{Activation, Lock, Member, Method, Selection, State, choose, rank, route_hash};
 use crate::config::{AjpConfig, AjpSettings, Config, LbConfig, LbSettings, MemberConfig, MemberSettings, WorkerConfig};
 
 #[path = "../../tests/core/shm_fork.rs"]
@@ -100,9 +100,9 @@ fn ajp_settings_come_back_as_stored() {
 #[test]
 fn numbers_tell_an_explicit_recovery_option_of_zero_from_none() {
     let region = region();
-    assert_eq!(region.ajp(0).unwrap().numbers().recovery_options, None);
+    assert_eq!(region.ajp_numbers(0).unwrap().recovery_options, None);
     region.lock().unwrap().set_ajp_settings(0, &odd_settings("h")).unwrap();
-    assert_eq!(region.ajp(0).unwrap().numbers().recovery_options, Some(0));
+    assert_eq!(region.ajp_numbers(0).unwrap().recovery_options, Some(0));
 }
 
 #[test]
@@ -167,8 +167,9 @@ fn only_a_changed_host_or_port_changes_the_address_sequence() {
     assert_eq!(change(&|s| s.retries = 9), (true, false));
     assert_eq!(change(&|s| s.host = "other".to_owned()), (true, true));
     assert_eq!(change(&|s| s.port = 1), (true, true));
-    assert_eq!(slot.address().sequence, slot.address_sequence());
-    assert_eq!((slot.address().host.as_str(), slot.address().port), ("other", 1));
+    let address = slot.address().unwrap();
+    assert_eq!(address.sequence, slot.address_sequence());
+    assert_eq!((address.host.as_str(), address.port), ("other", 1));
 }
 
 #[test]
@@ -419,11 +420,12 @@ fn any_bytes_read_as_legal_values() {
         let region = region();
         overwrite(&region, byte);
         let slot = region.ajp(0).unwrap();
-        let numbers = slot.numbers();
+        let numbers = region.ajp_numbers(0).unwrap();
         assert!(numbers.retries >= 1);
         assert!((8_192..=65_536).contains(&numbers.max_packet_size) && numbers.max_packet_size.is_multiple_of(1_024));
         assert!(slot.settings().host.len() <= TEXT_MAX);
-        assert!(region.lb(0).unwrap().settings().recover_time_s >= 1);
+        assert_eq!(numbers, AjpNumbers { address_sequence: u32::MAX, ..self::region().ajp_numbers(0).unwrap() });
+        assert_eq!(region.lb_settings(0), LbSettings::default());
         let view = region.view(0).unwrap();
         assert!(view.multiplier >= 1);
         assert!(region.member(0).unwrap().settings().lb_factor >= 1);
@@ -434,6 +436,46 @@ fn any_bytes_read_as_legal_values() {
         region.lock().unwrap().set_ajp_settings(0, &odd_settings("again")).unwrap();
         assert_eq!(slot.settings(), odd_settings("again"), "over {byte:#x}");
     }
+}
+
+#[test]
+fn what_was_written_over_begins_anew_as_configured() {
+    for byte in [0x00, 0x01, 0x80, 0xFF] {
+        let region = region();
+        overwrite(&region, byte);
+        assert_eq!(region.restore().unwrap(), 7, "{byte:#x}");
+        assert_eq!(region.ajp(1).unwrap().settings(), config().ajp[1].settings);
+        assert_eq!(region.lb(0).unwrap().intact_settings(), Some(LbSettings::default()));
+        for (index, multiplier) in [6, 3, 2].into_iter().enumerate() {
+            let (slot, factor) = (region.member(index).unwrap(), u32::try_from(index).unwrap() + 1);
+            assert_eq!(slot.settings(), member(index, factor).settings);
+            assert_eq!((slot.name().as_str(), slot.state.get()), (&*format!("w{index}"), State::Idle));
+            assert_eq!(
+                (slot.multiplier(), slot.value.get(), slot.rank()),
+                (multiplier, 0, rank(Activation::Active, 0))
+            );
+        }
+        assert_eq!(region.restore().unwrap(), 0, "{byte:#x}");
+    }
+}
+
+#[test]
+fn edits_are_not_taken_for_damage() {
+    let region = region();
+    region.lock().unwrap().set_ajp_settings(0, &odd_settings("moved")).unwrap();
+    region.lock().unwrap().drain_member(1, 1_000, None, 300).unwrap();
+    assert_eq!(region.restore().unwrap(), 0);
+    assert_eq!(region.ajp(0).unwrap().settings(), odd_settings("moved"));
+    assert!(region.member(1).unwrap().drain().is_on());
+}
+
+#[test]
+fn numbers_beyond_those_of_any_configuration_are_cut() {
+    let settings = LbSettings { retries: u32::MAX, retry_interval_ms: u32::MAX, ..LbSettings::default() };
+    let region = region();
+    region.lock().unwrap().set_lb_settings(0, &settings).unwrap();
+    let most = i32::MAX.cast_unsigned();
+    assert_eq!([region.lb_settings(0).retries, region.lb_settings(0).retry_interval_ms], [most, most]);
 }
 
 #[test]
@@ -448,6 +490,8 @@ fn memory_that_holds_no_lock_any_more_is_an_error_and_not_an_abort() {
         // The request path does without it.
         drop(region.enter_ajp(Child::UNREGISTERED, 0));
         assert_eq!(region.view(0).unwrap().state, State::Idle);
+        region.restore().unwrap();
+        assert!(region.lock().is_ok(), "{byte:#x}");
     }
 }
 
@@ -483,13 +527,14 @@ fn use_all(region: &Arc<Region>, child: Child) {
     for index in 0..3 {
         let (ajp, member) = (region.ajp(index).unwrap(), region.member(index).unwrap());
         assert!(ajp.settings().host.len() <= TEXT_MAX && member.settings().route.len() <= TEXT_MAX);
-        assert!(ajp.numbers().retries >= 1 && member.multiplier() >= 1);
+        assert!(region.ajp_numbers(index).unwrap().retries >= 1 && member.multiplier() >= 1);
         member.state.set_unless_error(State::Ok);
         member.value.decay(1);
         ajp.record_probe(Found::Answer);
     }
     // The lock may be gone.
     let _ = region.reap_children();
+    region.restore().unwrap();
     if let Ok(writer) = region.lock() {
         writer.set_member_settings(1, &region.member(1).unwrap().settings()).unwrap();
         writer.set_lb_settings(0, &region.lb(0).unwrap().settings()).unwrap();

@@ -5,9 +5,10 @@
 
 use super::Region;
 use super::error::ShmError;
+use super::lb::LbSlot;
 use super::lock::{Held, Owner};
 use super::member::MemberSlot;
-use super::slot::{AjpSlot, LbSlot};
+use super::slot::AjpSlot;
 use crate::balancer::method::CommonMultiple;
 use crate::balancer::{Activation, Method};
 use crate::config::{AjpSettings, LbSettings, MemberSettings};

@@ -285,7 +285,7 @@ impl LbWorker {
 
     #[inline(never)]
     fn settings(&self) -> LbSettings {
-        self.shared.region.lb(self.lb).map(LbSlot::settings).unwrap_or_default()
+        self.shared.region.lb_settings(self.lb)
     }
 
     /// Begins to choose among the members as they are now, after the end of drains that are over. Copies of them are made when something in

@@ -84,15 +84,12 @@ impl AjpShared {
 
     /// The settings that are numbers.
     pub fn numbers(&self) -> Numbers {
-        match self.slot() {
-            Some(slot) => slot.numbers(),
-            None => switched_off(),
-        }
+        self.shared.region.ajp_numbers(self.ajp).unwrap_or_else(switched_off)
     }
 
     /// Host and port, with the sequence number they belong to.
     pub fn address(&self) -> (u32, String, u16) {
-        let Some(address) = self.slot().map(AjpSlot::address) else { return (0, String::new(), 0) };
+        let Some(address) = self.shared.region.ajp_address(self.ajp) else { return (0, String::new(), 0) };
         (address.sequence, address.host.as_str().to_owned(), address.port)
     }
 

@@ -102,7 +102,7 @@ fn whatever_file_has_the_name_is_replaced_and_left_as_it_is() {
         assert_eq!(region.replaced(), Some("a file"));
         assert_eq!(fs::read(&other_name).unwrap(), content);
         assert_eq!(&fs::read(place.file()).unwrap()[..8], b"!JKSHMR1");
-        assert_eq!(region.ajp_named("w1").unwrap().numbers().port, 8_009);
+        assert_eq!(region.ajp_named("w1").unwrap().numbers().unwrap().port, 8_009);
     }
 }
 
@@ -180,14 +180,14 @@ fn a_file_that_was_cut_is_made_whole_with_what_the_configuration_says() {
                 return 2;
             }
             let in_order = region.lock().is_ok() && region.register_child().is_ok_and(|child| child.has_entry());
-            let numbers = region.ajp_named("w1").map(|slot| slot.numbers().port);
+            let numbers = region.ajp_named("w1").map(|slot| slot.numbers().unwrap().port);
             u8::from(!in_order || numbers != Some(8_009)) * 3
         });
         assert_eq!(child.wait(), Some(0), "{length}");
         assert_eq!(fs::metadata(place.file()).unwrap().len(), region.size() as u64);
         assert!(fs::metadata(place.file()).unwrap().blocks() * 512 >= region.size() as u64);
         assert_eq!(region.mend().unwrap(), None);
-        assert_eq!(region.ajp(0).unwrap().numbers().port, 8_009, "the others see the same memory");
+        assert_eq!(region.ajp(0).unwrap().numbers().unwrap().port, 8_009, "the others see the same memory");
     }
 }
 
@@ -204,7 +204,7 @@ fn of_many_processes_one_makes_a_cut_file_whole() {
     let children = (0..8).map(|_| fork(mend)).collect::<Vec<_>>();
     let codes = children.into_iter().map(|child| child.wait().unwrap()).collect::<Vec<_>>();
     assert_eq!(codes.iter().sum::<i32>(), 1, "{codes:?}");
-    assert_eq!(region.ajp(0).unwrap().numbers().port, 8_009);
+    assert_eq!(region.ajp(0).unwrap().numbers().unwrap().port, 8_009);
 }
 
 #[test]

@@ -127,9 +127,9 @@ fn no_reader_sees_settings_of_two_updates() {
     let mut reads = 0_u32;
     while reads < 20_000 || updates() < 20_000 {
         variants.assert_whole(&region);
-        let numbers = region.ajp(0).unwrap().numbers();
+        let numbers = region.ajp(0).unwrap().numbers().expect("whole settings");
         assert_eq!((numbers.retries, u32::from(numbers.port)), (numbers.busy_limit + 1, numbers.busy_limit + 1));
-        let address = region.ajp(0).unwrap().address();
+        let address = region.ajp(0).unwrap().address().expect("a whole address");
         assert_eq!(address.host.as_str(), variants.ajp[usize::from(address.port) - 1].host);
         let view = region.member(0).unwrap().view(0);
         assert_eq!(view.activation == Activation::Active, view.distance % 2 == 0);

@@ -4,6 +4,7 @@
 //! in an access log of the test's own.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -98,6 +99,25 @@ under_every_mpm! {
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
         httpd.restart();
         (0..4).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
+    }
+
+    fn file_that_is_written_over_under_a_running_httpd_holds_no_request_up(mpm: Mpm) {
+        let cluster = Cluster::start(2);
+        let httpd = cluster.httpd(&format!("{AT_ONCE}worker.maintain=1")).mpm(mpm).children(2).start();
+        assert_eq!(fetch(&httpd, None).0, 200);
+        let file = fs::OpenOptions::new().write(true).open(shm_file(&httpd)).unwrap();
+        let size = file.metadata().unwrap().len();
+        for byte in [0x01, 0xAA, 0xFF] {
+            let told = || httpd.jk_log().matches("somebody wrote over").count();
+            let before = told();
+            file.write_all_at(&vec![byte; usize::try_from(size).unwrap()], 0).unwrap();
+            wait::until(PATIENCE, "the slots to begin anew", || {
+                // Nobody may be usable meanwhile, but somebody answers, and soon.
+                assert!([200, 503].contains(&fetch(&httpd, None).0));
+                told() > before
+            });
+            (0..4).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
+        }
     }
 
     fn restarts_keep_counters(mpm: Mpm) {

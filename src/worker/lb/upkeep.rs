@@ -13,7 +13,7 @@ use super::{INLINE_MEMBERS, LbWorker, Member, Run};
 use crate::balancer::maintenance::{self, Schedule, Upkeep};
 use crate::balancer::method::decay_exponent;
 use crate::balancer::{Activation, MemberView, State};
-use crate::shm::{Cause, Found, LbSlot, MemberSlot};
+use crate::shm::{Cause, Found, MemberSlot};
 
 type Upkeeps = SmallVec<[Upkeep; INLINE_MEMBERS]>;
 
@@ -43,7 +43,7 @@ impl LbWorker {
         let exponent = decay_exponent(now_s, lb.last_maintain_time.get(), maintain_s);
         let forced = self.keep_up(log, Cause::Waited, |members| {
             lb.last_maintain_time.set(now_s);
-            maintenance::maintain(members, &self.schedule(lb, now_s, exponent))
+            maintenance::maintain(members, &self.schedule(now_s, exponent))
         });
         if forced > 0 {
             say!(log, Info, "({}) Forcing recovery once for {forced} workers", self.name());
@@ -166,11 +166,9 @@ impl LbWorker {
         let streak = shared.probe_streak();
         let state = slot.state.get();
         if state == State::Error {
-            if streak.last == Found::Answer
-                && let Some(lb) = self.shared.region.lb(self.lb)
-            {
+            if streak.last == Found::Answer {
                 self.keep_up(log, Cause::ProbeAnswered, |members| {
-                    maintenance::recover_answered(members, &self.schedule(lb, now_s, 0))
+                    maintenance::recover_answered(members, &self.schedule(now_s, 0))
                 });
             }
             return;
@@ -186,8 +184,8 @@ impl LbWorker {
         }
     }
 
-    fn schedule(&self, lb: &LbSlot, now_s: u64, exponent: u32) -> Schedule {
-        let settings = lb.settings();
+    fn schedule(&self, now_s: u64, exponent: u32) -> Schedule {
+        let settings = self.settings();
         Schedule {
             method: settings.method,
             now_s,

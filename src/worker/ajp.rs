@@ -71,6 +71,8 @@ pub struct Failure {
     pub delivered: u32,
     /// Another member may be tried.
     pub recoverable: bool,
+    /// A part of the response had come.
+    pub answered: bool,
 }
 
 /// A connection that may be used again, and when its last use ended.
@@ -101,6 +103,8 @@ impl Facts {
 struct Tally {
     attempts: u32,
     delivered: u32,
+    /// At least one byte of the last attempt's response came.
+    answered: bool,
 }
 
 /// What stays the same during one request: the settings as they were at its start, and its log.
@@ -252,11 +256,12 @@ impl AjpWorker {
         let (name, log, numbers) = (self.name(), scene.log, &scene.numbers);
         let (options, retries, pause) = (numbers.recovery_options, numbers.retries, numbers.retry_interval_ms);
         let idempotent = request.is_idempotent();
-        let (mut tally, mut only_new) = (Tally { attempts: 1, delivered: 0 }, false);
+        let (mut tally, mut only_new) = (Tally { attempts: 1, ..Tally::default() }, false);
         loop {
             let mut facts = Facts::new();
             let outcome = self.attempt(lease, only_new, request, downstream, scene, &mut facts);
             tally.delivered += u32::from(facts.delivered);
+            tally.answered = facts.answered;
             let error = match outcome {
                 Ok((served, kept)) => return Ok((Served { attempts: tally.attempts, ..served }, kept)),
                 Err(error) => error,
@@ -464,7 +469,7 @@ impl AjpWorker {
 
     /// Counts and logs a final failure (reference: ajp-side.md section 7.2, section 7.5).
     fn give_up(&self, error: Error, tally: Tally, recoverable: bool, log: Log<'_>) -> Failure {
-        let (name, Tally { attempts, delivered }) = (self.name(), tally);
+        let (name, Tally { attempts, delivered, answered }) = (self.name(), tally);
         if attempts == 0 {
             self.shared.count_failure(error.failing());
         }
@@ -496,7 +501,7 @@ impl AjpWorker {
                 hint(&error)
             ),
         }
-        Failure { error, attempts, delivered, recoverable }
+        Failure { error, attempts, delivered, recoverable, answered }
     }
 }
 

@@ -494,5 +494,5 @@ impl balancer::Texts for Texts<'_> {
 
 /// No member took the request.
 fn nobody() -> Failure {
-    Failure { error: Error::NoMember, attempts: 0, delivered: 0, recoverable: true }
+    Failure { error: Error::NoMember, attempts: 0, delivered: 0, recoverable: true, answered: false }
 }

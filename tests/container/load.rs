@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) slow: usize,
     /// Sessions that came back empty.
     pub(crate) lost: usize,
+    /// Sessions that came back as they were before the last answer.
+    pub(crate) stale: usize,
     pub(crate) outage: Duration,
     /// The first failures in words.
     pub(crate) failures: Vec<String>,
@@ -152,9 +154,9 @@ impl User {
                     progress.served[self.number] += 1;
                     *progress.nodes.entry((web.name.clone(), count.node)).or_default() += 1;
                     if !stranger {
-                        if visits > 1 && count.visits == 1 {
-                            progress.tally.lost += 1;
-                        }
+                        let (is_lost, is_older) = (visits > 1 && count.visits == 1, count.visits <= visits);
+                        progress.tally.lost += usize::from(is_lost);
+                        progress.tally.stale += usize::from(is_older && !is_lost);
                         (session, visits) = (Some(count.session), count.visits);
                     }
                 }

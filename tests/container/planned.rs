@@ -13,7 +13,8 @@ use crate::support::wait;
 
 #[track_caller]
 fn assert_untouched(tally: &Tally) {
-    assert_eq!((tally.failed, tally.lost), (0, 0), "of {}: {:?}", tally.requests, tally.failures);
+    let bad = (tally.failed, tally.lost, tally.stale);
+    assert_eq!(bad, (0, 0, 0), "failed, lost, stale, of {}: {:?}", tally.requests, tally.failures);
 }
 
 #[test]

@@ -89,6 +89,22 @@ fn post_is_delivered_as_often_as_recovery_options_allow() {
 }
 
 #[test]
+fn response_that_breaks_off_after_its_head_is_said_to_be_half() {
+    let mut cluster = Cluster::start(2);
+    cluster.members[0].set(Mode::BreakAfterHead);
+    let httpd = cluster.httpd(AT_ONCE).start();
+    assert_eq!(fetch(&httpd, None).0, 502);
+    httpd.await_jk_log("unrecoverable error 502, request failed on worker w1 in the middle of its response: ");
+    assert_eq!(cluster.picks(), "1");
+    cluster.members[0].set(Mode::Break);
+    assert_eq!(fetch(&httpd, Some("a.w1")), (200, "w2".to_owned()));
+    let post = Request::new("POST", "/order").body(Body::Length(b"one book".to_vec()));
+    cluster.members[1].set(Mode::Break);
+    assert_eq!(ask(&httpd, &post).status(), 502);
+    httpd.await_jk_log("unrecoverable error 502, request failed on worker w2, which may have it: ");
+}
+
+#[test]
 fn post_goes_to_another_member_when_its_own_refuses_the_connection() {
     let mut cluster = Cluster::start(2);
     cluster.members[0].set(Mode::Down);
@@ -101,7 +117,7 @@ fn post_goes_to_another_member_when_its_own_refuses_the_connection() {
 fn reply_timeout_fails_over_and_puts_the_member_in_error() {
     let mut cluster = Cluster::start(3);
     cluster.members[0].set(Mode::MuteButCpong);
-    let httpd = cluster.httpd(&format!("{AT_ONCE}worker.$W.reply_timeout=100")).start();
+    let httpd = cluster.httpd(&format!("{AT_ONCE}worker.w1.reply_timeout=100")).start();
     (0..4).for_each(|_| assert_eq!(fetch(&httpd, None).0, 200));
     assert_eq!(cluster.picks(), "112323");
 }
@@ -110,7 +126,7 @@ fn reply_timeout_fails_over_and_puts_the_member_in_error() {
 fn reply_timeout_without_recovery_is_504() {
     let mut cluster = Cluster::start(2);
     cluster.members[0].set(Mode::MuteButCpong);
-    let httpd = cluster.httpd(&format!("{AT_ONCE}worker.$W.reply_timeout=100\nworker.$W.recovery_options=3")).start();
+    let httpd = cluster.httpd(&format!("{AT_ONCE}worker.w1.reply_timeout=100\nworker.$W.recovery_options=3")).start();
     assert_eq!(fetch(&httpd, None).0, 504);
     assert_eq!(fetch(&httpd, None), (200, "w2".to_owned()));
     assert_eq!(cluster.picks(), "12");
@@ -120,7 +136,7 @@ fn reply_timeout_without_recovery_is_504() {
 fn tolerated_reply_timeouts_leave_the_member_in_service() {
     let mut cluster = Cluster::start(2);
     cluster.members[1].set(Mode::MuteButCpong);
-    let more = "worker.$W.reply_timeout=50\nworker.$W.retries=1\nworker.lb.max_reply_timeouts=3";
+    let more = "worker.w2.reply_timeout=50\nworker.$W.retries=1\nworker.lb.max_reply_timeouts=3";
     let httpd = cluster.httpd(&format!("{AT_ONCE}{more}")).start();
     (0..6).for_each(|_| assert_eq!(fetch(&httpd, Some("a.w2")), (200, "w1".to_owned())));
     assert_eq!(cluster.picks(), "2121212111");

@@ -205,7 +205,7 @@ fn idle_connections_are_pinged_by_the_watchdog() {
 #[test]
 fn without_a_watchdog_a_request_tries_the_member_after_the_recover_time() {
     let mut cluster = Cluster::start(2);
-    let more = format!("{QUICK}worker.$W.reply_timeout=50\nworker.$W.retries=1");
+    let more = format!("{QUICK}worker.w1.reply_timeout=50\nworker.$W.retries=1");
     let httpd = cluster.httpd(&more).start();
     assert_eq!(fetch(&httpd, None).1, "w1");
     cluster.members[0].set(Mode::MuteButCpong);

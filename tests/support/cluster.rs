@@ -40,6 +40,8 @@ pub(crate) enum Mode {
     MuteButCpong,
     /// Reads a request and closes the connection.
     Break,
+    /// Answers a request with the head of a response and closes the connection.
+    BreakAfterHead,
     /// Answers requests with this status.
     Status(u16),
     /// Refuses connections.
@@ -274,7 +276,12 @@ impl Shared {
                 Mode::Status(status) => status,
                 _ => 200,
             };
-            if stream.write_all(&answer(status, &self.name, &request)).is_err() {
+            let mut bytes = answer(status, &self.name, &request);
+            if mode == Mode::BreakAfterHead {
+                bytes.clear();
+                encode_send_headers(&mut bytes, status, None, &[]).unwrap();
+            }
+            if stream.write_all(&bytes).is_err() || mode == Mode::BreakAfterHead {
                 break;
             }
         }

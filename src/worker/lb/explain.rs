@@ -81,6 +81,8 @@ impl LbWorker {
         let text = format!("({name}) unrecoverable error {status}, request failed on worker {member}");
         if failure.error.class() == Class::ClientError {
             say!(run.log, Info, "{text}: {}", failure.error);
+        } else if failure.answered {
+            say!(run.log, Error, "{text} in the middle of its response: {}", failure.error);
         } else {
             say!(run.log, Error, "{text}, which may have it: {}", failure.error);
         }

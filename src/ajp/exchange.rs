@@ -12,7 +12,8 @@
 //!                      +--- anything else: error -> over -+
 //! ```
 
-use super::response::{Packet, ProtocolError, ResponseHead, parse};
+use super::packet_type;
+use super::response::{Packet, ProtocolError, ResponseHead, body_chunk, end_response, parse};
 
 /// How far an exchange has come; decides what may be sent again (reference: ajp-side.md section 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ impl Exchange {
             return Err(ProtocolError::new(format!("packet of {} bytes after the end of the response", payload.len())));
         }
         let event = self.advance(payload);
-        self.over = matches!(event, Ok(Event::End(_)) | Err(_));
+        self.over |= event.is_err();
         event
     }
 
@@ -115,6 +116,17 @@ impl Exchange {
 
     #[inline(always)]
     fn advance<'a>(&mut self, payload: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
+        // What comes most, first: without the detour over a packet of any kind.
+        if let ([packet_type::SEND_BODY_CHUNK, chunk @ ..], Some(body)) = (payload, self.body) {
+            return Ok(match body_chunk(chunk)? {
+                [] => Event::Flush,
+                data => self.pass(data, body),
+            });
+        }
+        if let ([packet_type::END_RESPONSE, end @ ..], Some(body)) = (payload, self.body) {
+            let (reuse, clean) = end_response(end);
+            return Ok(self.end(reuse && clean, body));
+        }
         match (parse(payload)?, self.body) {
             (Packet::GetBodyChunk(wanted), _) => Ok(Event::WantsBody(wanted)),
             (Packet::SendHeaders(head), None) => Ok(self.start(head)),
@@ -122,14 +134,11 @@ impl Exchange {
                 Err(ProtocolError::new(format!("second SendHeaders (status {})", head.status)))
             }
             // A container may be late with the flush of the response before.
-            (Packet::SendBodyChunk([]), None) => Ok(Event::Nothing),
-            (Packet::SendBodyChunk([]), Some(_)) => Ok(Event::Flush),
-            (Packet::SendBodyChunk(data), None) => {
+            (Packet::SendBodyChunk([]), _) => Ok(Event::Nothing),
+            (Packet::SendBodyChunk(data), _) => {
                 Err(ProtocolError::new(format!("body chunk of {} bytes before SendHeaders", data.len())))
             }
-            (Packet::SendBodyChunk(data), Some(body)) => Ok(self.pass(data, body)),
-            (Packet::EndResponse { .. }, None) => Err(ProtocolError::new("EndResponse without SendHeaders")),
-            (Packet::EndResponse { reuse, clean }, Some(body)) => Ok(self.end(reuse && clean, body)),
+            (Packet::EndResponse { .. }, _) => Err(ProtocolError::new("EndResponse without SendHeaders")),
             (Packet::CPong, _) => Err(ProtocolError::new("CPong instead of a response")),
         }
     }
@@ -144,22 +153,34 @@ impl Exchange {
         Event::Headers(head)
     }
 
+    #[inline(always)]
     fn pass<'a>(&mut self, data: &'a [u8], body: Body) -> Event<'a> {
         match body {
             Body::Forbidden => Event::Nothing,
             Body::Open => Event::Body(data),
-            Body::Owed(owed) => {
-                let take = usize::try_from(owed).unwrap_or(usize::MAX).min(data.len());
-                let (data, surplus) = data.split_at_checked(take).unwrap_or((data, &[]));
-                self.body = Some(Body::Owed(owed.saturating_sub(length(data))));
-                self.surplus = self.surplus.saturating_add(length(surplus));
-                if data.is_empty() { Event::Nothing } else { Event::Body(data) }
-            }
+            Body::Owed(owed) => match owed.checked_sub(length(data)) {
+                Some(left) => {
+                    self.body = Some(Body::Owed(left));
+                    Event::Body(data)
+                }
+                None => self.cut(data, owed),
+            },
         }
+    }
+
+    /// Of more bytes than are `owed`, those that are.
+    #[cold]
+    fn cut<'a>(&mut self, data: &'a [u8], owed: u64) -> Event<'a> {
+        let take = usize::try_from(owed).unwrap_or(usize::MAX).min(data.len());
+        let (data, surplus) = data.split_at_checked(take).unwrap_or((data, &[]));
+        self.body = Some(Body::Owed(owed.saturating_sub(length(data))));
+        self.surplus = self.surplus.saturating_add(length(surplus));
+        if data.is_empty() { Event::Nothing } else { Event::Body(data) }
     }
 
     fn end<'a>(&mut self, reuse: bool, body: Body) -> Event<'a> {
         self.progress = Progress::Ended;
+        self.over = true;
         let missing = match body {
             Body::Owed(owed) => owed,
             Body::Open | Body::Forbidden => 0,

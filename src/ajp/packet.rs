@@ -233,10 +233,12 @@ impl std::error::Error for EncodeError {}
 
 /// Writes one packet into a buffer, in one pass: the length field is filled in at the end.
 pub(super) struct Writer<'o> {
-    /// At most [`MAX_PACKET_SIZE`] bytes, so every length fits its field.
-    out: &'o mut [u8],
-    /// Bytes written.
-    at: usize,
+    /// The length field; `None` when not even the frame header fits.
+    length: Option<&'o mut [u8; 2]>,
+    /// Room for the payload: fewer than [`MAX_PACKET_SIZE`] bytes, so every length fits its field.
+    room: usize,
+    /// What of it is still free.
+    free: &'o mut [u8],
 }
 
 impl<'o> Writer<'o> {
@@ -245,22 +247,27 @@ impl<'o> Writer<'o> {
     pub(super) fn begin(out: &'o mut [u8], magic: [u8; 2], max_packet_size: usize) -> Self {
         let size = max_packet_size.min(MAX_PACKET_SIZE).min(out.len());
         let out = out.get_mut(..size).unwrap_or_default();
-        if let Some(start) = out.first_chunk_mut::<2>() {
-            *start = magic;
-        }
-        Self { out, at: HEADER_LEN }
+        let Some((header, free)) = out.split_first_chunk_mut::<HEADER_LEN>() else {
+            return Self { length: None, room: 0, free: &mut [] };
+        };
+        let [first, second, length @ ..] = header;
+        [*first, *second] = magic;
+        Self { length: Some(length), room: free.len(), free }
     }
 
     /// The next `length` bytes; `None` when they do not fit.
-    #[inline]
-    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
-        let room = self.out.get_mut(self.at..)?.get_mut(..length)?;
-        self.at += length;
+    #[inline(always)]
+    fn room(&mut self, length: usize) -> Option<&'o mut [u8]> {
+        if length > self.free.len() {
+            return None;
+        }
+        let (room, free) = std::mem::take(&mut self.free).split_at_mut_checked(length)?;
+        self.free = free;
         Some(room)
     }
 
     /// Bytes as they are.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bytes<const N: usize>(&mut self, item: &str, bytes: [u8; N]) -> Result<(), EncodeError> {
         match self.room(N).and_then(<[u8]>::first_chunk_mut) {
             Some(room) => *room = bytes,
@@ -270,25 +277,24 @@ impl<'o> Writer<'o> {
     }
 
     /// A string, or null.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self, item: &str, value: Option<&[u8]>) -> Result<(), EncodeError> {
         let Some(value) = value else { return self.bytes(item, [0xFF, 0xFF]) };
-        match self.room(value.len() + 3).and_then(|room| put_string(room, value)) {
-            Some(_) => Ok(()),
-            None => Err(does_not_fit(item.as_bytes(), value)),
-        }
+        self.behind([], value).ok_or_else(|| does_not_fit(item.as_bytes(), value))
     }
 
     /// A header: its name as `code` or else as text, and its value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn header(&mut self, code: Option<u16>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
         let Some(code) = code else { return self.pair(name, value) };
-        let written = self.room(value.len() + 5).and_then(|room| {
-            let (first, room) = room.split_first_chunk_mut::<2>()?;
-            *first = code.to_be_bytes();
-            put_string(room, value)
-        });
-        written.map(|_| ()).ok_or_else(|| does_not_fit(name, value))
+        self.behind(code.to_be_bytes(), value).ok_or_else(|| does_not_fit(name, value))
+    }
+
+    /// An attribute whose name is known: `start` is all before its value, the name behind three other bytes and before NUL.
+    #[inline(always)]
+    pub(super) fn named<const N: usize>(&mut self, start: &[u8; N], value: &[u8]) -> Result<(), EncodeError> {
+        let name = || start.get(3..N.saturating_sub(1)).unwrap_or_default();
+        self.behind(*start, value).ok_or_else(|| does_not_fit(name(), value))
     }
 
     /// A name and a value, both as text.
@@ -298,35 +304,35 @@ impl<'o> Writer<'o> {
         if name.len() >= usize::from(CODED_NAMES) {
             return Err(EncodeError::StringTooLong { item: format!("name {}", excerpt(name)), length: name.len() });
         }
-        let room = self.room(name.len() + value.len() + 6);
-        let written = room.and_then(|room| put_string(room, name)).and_then(|room| put_string(room, value));
-        written.map(|_| ()).ok_or_else(|| does_not_fit(name, value))
+        let written = self.behind([], name).and_then(|()| self.behind([], value));
+        written.ok_or_else(|| does_not_fit(name, value))
+    }
+
+    /// `start` as it is, then a string.
+    #[inline(always)]
+    fn behind<const N: usize>(&mut self, start: [u8; N], value: &[u8]) -> Option<()> {
+        // A value that is longer than a length field can say does not fit into the largest packet.
+        let length = u16::try_from(value.len()).ok()?;
+        let (first, room) = self.room(N + usize::from(length) + 3)?.split_first_chunk_mut::<N>()?;
+        *first = start;
+        let (field, room) = room.split_first_chunk_mut::<2>()?;
+        *field = length.to_be_bytes();
+        let (text, end) = room.split_at_mut_checked(usize::from(length))?;
+        text.copy_from_slice(value);
+        *end.first_mut()? = 0;
+        Some(())
     }
 
     /// Writes the length field; the length of the whole packet.
     #[inline]
     pub(super) fn finish(self) -> Result<usize, EncodeError> {
-        let payload = self.at.saturating_sub(HEADER_LEN);
-        let length = u16::try_from(payload).map_err(|_| too_large(b"packet", payload))?;
-        match self.out.get_mut(2..).and_then(<[u8]>::first_chunk_mut::<2>) {
-            Some(field) => *field = length.to_be_bytes(),
-            None => return Err(too_large(b"packet", payload)),
+        let payload = self.room.saturating_sub(self.free.len());
+        match (self.length, u16::try_from(payload)) {
+            (Some(field), Ok(length)) => *field = length.to_be_bytes(),
+            _ => return Err(too_large(b"packet", payload)),
         }
-        Ok(self.at)
+        Ok(HEADER_LEN + payload)
     }
-}
-
-/// Length, bytes, NUL at the start of `room`; what is behind them comes back.
-#[inline]
-fn put_string<'r>(room: &'r mut [u8], value: &[u8]) -> Option<&'r mut [u8]> {
-    let (length, room) = room.split_first_chunk_mut::<2>()?;
-    // A value that is longer than a length field can say does not fit into the largest packet.
-    *length = u16::try_from(value.len()).ok()?.to_be_bytes();
-    let (text, room) = room.split_at_mut_checked(value.len())?;
-    text.copy_from_slice(value);
-    let (end, room) = room.split_first_mut()?;
-    *end = 0;
-    Some(room)
 }
 
 #[cold]

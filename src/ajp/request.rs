@@ -75,8 +75,13 @@ pub struct ForwardRequest<'a> {
     pub ssl_session: Option<&'a [u8]>,
     /// Key size in bits (0x0B).
     pub ssl_key_size: Option<u16>,
-    /// Request attributes (0x0A) in order: AJP_SSL_PROTOCOL, AJP_REMOTE_PORT, AJP_LOCAL_ADDR, JK_LB_ACTIVATION,
-    /// JkEnvVar entries.
+    /// TLS version: attribute AJP_SSL_PROTOCOL.
+    pub ssl_protocol: Option<&'a [u8]>,
+    /// Port of the client: attribute AJP_REMOTE_PORT.
+    pub remote_port: Option<&'a [u8]>,
+    /// Address of this server: attribute AJP_LOCAL_ADDR.
+    pub local_addr: Option<&'a [u8]>,
+    /// Further attributes (0x0A) in order: JkEnvVar entries.
     pub attributes: &'a [(&'a [u8], &'a [u8])],
 }
 
@@ -164,28 +169,31 @@ impl ForwardRequest<'_> {
 
     #[inline]
     fn encode_named_attributes(&self, packet: &mut Writer<'_>, member: &ForMember<'_>) -> Result<(), EncodeError> {
-        let mut put = |name: &[u8], value: &[u8]| {
-            packet.bytes("req_attribute", [attribute::REQ_ATTRIBUTE])?;
-            packet.pair(name, value)
-        };
-        let mut activation = member.activation;
-        let has_local_address = || self.attributes.iter().any(|(name, _)| *name == LOCAL_ADDRESS);
-        if let Some(value) = activation.take_if(|_| !has_local_address()) {
-            put(ACTIVATION, value)?;
+        if let Some(value) = self.ssl_protocol {
+            packet.named(&SSL_PROTOCOL, value)?;
+        }
+        if let Some(value) = self.remote_port {
+            packet.named(&REMOTE_PORT, value)?;
+        }
+        if let Some(value) = self.local_addr {
+            packet.named(&LOCAL_ADDRESS, value)?;
+        }
+        if let Some(value) = member.activation {
+            packet.named(&ACTIVATION, value)?;
         }
         for (name, value) in self.attributes {
-            put(name, value)?;
-            if let Some(value) = activation.take_if(|_| *name == LOCAL_ADDRESS) {
-                put(ACTIVATION, value)?;
-            }
+            packet.bytes("req_attribute", [attribute::REQ_ATTRIBUTE])?;
+            packet.pair(name, value)?;
         }
         Ok(())
     }
 }
 
-/// Attributes whose order matters.
-const LOCAL_ADDRESS: &[u8] = b"AJP_LOCAL_ADDR";
-const ACTIVATION: &[u8] = b"JK_LB_ACTIVATION";
+/// What is before the value of an attribute with a fixed name: its code, the length of the name, the name, NUL.
+const SSL_PROTOCOL: [u8; 20] = *b"\x0A\x00\x10AJP_SSL_PROTOCOL\x00";
+const REMOTE_PORT: [u8; 19] = *b"\x0A\x00\x0FAJP_REMOTE_PORT\x00";
+const LOCAL_ADDRESS: [u8; 18] = *b"\x0A\x00\x0EAJP_LOCAL_ADDR\x00";
+const ACTIVATION: [u8; 20] = *b"\x0A\x00\x10JK_LB_ACTIVATION\x00";
 
 #[inline]
 fn encode_attribute(packet: &mut Writer<'_>, code: u8, value: Option<&[u8]>) -> Result<(), EncodeError> {
@@ -403,6 +411,9 @@ impl DecodedRequest {
             ssl_cipher: self.ssl_cipher.as_deref(),
             ssl_session: self.ssl_session.as_deref(),
             ssl_key_size: self.ssl_key_size,
+            ssl_protocol: None,
+            remote_port: None,
+            local_addr: None,
             attributes: &attributes,
         }
         .encode(out, max_packet_size)
@@ -452,11 +463,9 @@ mod tests {
             ],
             query_string: Some(b"x=1&y="),
             route: Some(b"node1"),
-            attributes: &[
-                (b"AJP_REMOTE_PORT", b"50412"),
-                (b"AJP_LOCAL_ADDR", b"127.0.0.1"),
-                (b"JK_LB_ACTIVATION", b"ACT"),
-            ],
+            remote_port: Some(b"50412"),
+            local_addr: Some(b"127.0.0.1"),
+            attributes: &[(b"JK_LB_ACTIVATION", b"ACT")],
             ..ForwardRequest::default()
         }
     }
@@ -488,13 +497,10 @@ mod tests {
             ssl_cipher: Some(b"TLS_AES_256_GCM_SHA384"),
             ssl_session: Some(b"a1b2c3d4"),
             ssl_key_size: Some(256),
-            attributes: &[
-                (b"AJP_SSL_PROTOCOL", b"TLSv1.3"),
-                (b"AJP_REMOTE_PORT", b"40001"),
-                (b"AJP_LOCAL_ADDR", b"2001:db8::1"),
-                (b"JK_LB_ACTIVATION", b"DIS"),
-                (b"tenant", b"blue"),
-            ],
+            ssl_protocol: Some(b"TLSv1.3"),
+            remote_port: Some(b"40001"),
+            local_addr: Some(b"2001:db8::1"),
+            attributes: &[(b"JK_LB_ACTIVATION", b"DIS"), (b"tenant", b"blue")],
         }
     }
 
@@ -521,26 +527,27 @@ mod tests {
 
     #[test]
     fn puts_the_activation_behind_the_local_address() {
-        let attributes: [(&[u8], &[u8]); 4] = [
-            (b"AJP_SSL_PROTOCOL", b"TLSv1.3"),
-            (b"AJP_REMOTE_PORT", b"1"),
-            (b"AJP_LOCAL_ADDR", b"::1"),
-            (b"AJP_LOCAL_ADDR", b"from JkEnvVar"),
-        ];
-        let names = |attributes| {
+        let names = |request: ForwardRequest<'_>| {
             let mut out = vec![0; MIN_PACKET_SIZE];
             let member = ForMember { activation: Some(b"DIS"), ..ForMember::default() };
-            let request = ForwardRequest { attributes, ..minimal() };
             let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE).unwrap();
             let decoded = decode(&out[HEADER_LEN..length]).unwrap();
             assert_eq!(decoded.attribute("JK_LB_ACTIVATION"), Some(&b"DIS"[..]));
             decoded.attributes.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
         };
+        let request = ForwardRequest {
+            ssl_protocol: Some(b"TLSv1.3"),
+            remote_port: Some(b"1"),
+            local_addr: Some(b"::1"),
+            attributes: &[(b"AJP_LOCAL_ADDR", b"from JkEnvVar")],
+            ..minimal()
+        };
         assert_eq!(
-            names(&attributes),
+            names(request.clone()),
             ["AJP_SSL_PROTOCOL", "AJP_REMOTE_PORT", "AJP_LOCAL_ADDR", "JK_LB_ACTIVATION", "AJP_LOCAL_ADDR"]
         );
-        assert_eq!(names(&attributes[..2]), ["JK_LB_ACTIVATION", "AJP_SSL_PROTOCOL", "AJP_REMOTE_PORT"]);
+        let request = ForwardRequest { local_addr: None, ..request };
+        assert_eq!(names(request), ["AJP_SSL_PROTOCOL", "AJP_REMOTE_PORT", "JK_LB_ACTIVATION", "AJP_LOCAL_ADDR"]);
     }
 
     #[test]

@@ -175,10 +175,13 @@ pub fn parse(payload: &[u8]) -> Result<Packet<'_>, ProtocolError> {
         return Err(ProtocolError::new("packet without payload"));
     };
     match kind {
-        packet_type::SEND_BODY_CHUNK => body_chunk(body),
+        packet_type::SEND_BODY_CHUNK => body_chunk(body).map(Packet::SendBodyChunk),
         packet_type::SEND_HEADERS => send_headers(body).map(Packet::SendHeaders),
         packet_type::GET_BODY_CHUNK => get_body_chunk(body),
-        packet_type::END_RESPONSE => Ok(end_response(body)),
+        packet_type::END_RESPONSE => {
+            let (reuse, clean) = end_response(body);
+            Ok(Packet::EndResponse { reuse, clean })
+        }
         packet_type::CPONG if body.is_empty() => Ok(Packet::CPong),
         packet_type::CPONG => Err(ProtocolError::new(format!("CPong with {} surplus bytes", body.len()))),
         _ => Err(ProtocolError::new(format!("unknown packet type 0x{kind:02X} with {} bytes", body.len()))),
@@ -186,12 +189,12 @@ pub fn parse(payload: &[u8]) -> Result<Packet<'_>, ProtocolError> {
 }
 
 /// The data length must be what the packet holds, give or take Tomcat's uncounted NUL.
-#[inline]
-fn body_chunk(body: &[u8]) -> Result<Packet<'_>, ProtocolError> {
+#[inline(always)]
+pub(super) fn body_chunk(body: &[u8]) -> Result<&[u8], ProtocolError> {
     let mut reader = Reader::new(body);
     let length = reader.u16().map_err(|error| ProtocolError::item("length of a body chunk", error))?;
     match reader.left().split_at_checked(usize::from(length)) {
-        Some((data, [] | [0])) => Ok(Packet::SendBodyChunk(data)),
+        Some((data, [] | [0])) => Ok(data),
         _ => Err(ProtocolError::new(format!(
             "body chunk says {length} bytes of data but the packet has {}",
             reader.left().len()
@@ -199,6 +202,7 @@ fn body_chunk(body: &[u8]) -> Result<Packet<'_>, ProtocolError> {
     }
 }
 
+#[inline(always)]
 fn get_body_chunk(body: &[u8]) -> Result<Packet<'_>, ProtocolError> {
     match *body {
         [0xFF, 0xFF] => Err(ProtocolError::new("GetBodyChunk for 0xFFFF bytes")),
@@ -209,11 +213,12 @@ fn get_body_chunk(body: &[u8]) -> Result<Packet<'_>, ProtocolError> {
 
 /// Never an error: the response is complete, only the connection may be doubtful. Reuse is any byte but 0 and 0xFF, as
 /// in C (0xFF is what its reader returns for "no byte"): a container that says 7 for "true" would otherwise lose its
-/// connections when C mod_jk is replaced.
-fn end_response(body: &[u8]) -> Packet<'_> {
+/// connections when C mod_jk is replaced. The second answer is whether it is clean.
+#[inline(always)]
+pub(super) fn end_response(body: &[u8]) -> (bool, bool) {
     match *body {
-        [] | [0xFF, ..] => Packet::EndResponse { reuse: false, clean: false },
-        [reuse, ref surplus @ ..] => Packet::EndResponse { reuse: reuse != 0, clean: surplus.is_empty() },
+        [] | [0xFF, ..] => (false, false),
+        [reuse, ref surplus @ ..] => (reuse != 0, surplus.is_empty()),
     }
 }
 
@@ -344,6 +349,12 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
+    // Eighteen digits never exceed it; more than that are zeros, or a mistake.
+    if digits.len() <= 18 {
+        let value = |number: u64, digit: &u8| number * 10 + u64::from(digit.wrapping_sub(b'0'));
+        let number = digits.iter().fold(0, value);
+        return digits.iter().all(u8::is_ascii_digit).then_some(number);
+    }
     let number = digits.iter().try_fold(0_i64, |number, digit| match digit {
         b'0'..=b'9' => number.checked_mul(10)?.checked_add(i64::from(digit - b'0')),
         _ => None,
@@ -380,8 +391,10 @@ fn has_plain_words(text: &[u8]) -> bool {
         let (words, _) = text.as_chunks::<8>();
         return words.iter().fold(odd(*end), |all, word| all | odd(*word)) == 0;
     }
-    match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        (Some([a, b, c, d]), Some([e, f, g, h])) => odd([*a, *b, *c, *d, *e, *f, *g, *h]) == 0,
+    match (text, text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (_, Some([a, b, c, d]), Some([e, f, g, h])) => odd([*a, *b, *c, *d, *e, *f, *g, *h]) == 0,
+        // Tomcat's reason phrase is the three digits of the status.
+        ([a, b, c], ..) => odd([*a, *b, *c, *a, *b, *c, *a, *b]) == 0,
         _ => false,
     }
 }

@@ -99,6 +99,27 @@ impl Pool {
     }
 }
 
+/// Names of entries that tables get together, prepared once: APR adds them at one go, without a look at each name.
+#[derive(Debug)]
+pub(super) struct Form<const N: usize>(NonNull<ffi::apr_table_t>);
+
+// SAFETY: the table is never changed after `new`, and the texts in it are constants.
+unsafe impl<const N: usize> Send for Form<N> {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Sync for Form<N> {}
+
+impl<const N: usize> Form<N> {
+    /// Lives as long as `pool`.
+    pub(super) fn new(pool: Pool, names: [&'static CStr; N]) -> Option<Self> {
+        // SAFETY: the pool is live (rule 1).
+        let table = NonNull::new(unsafe { ffi::apr_table_make(pool.as_ptr(), c_int::try_from(N).unwrap_or(0)) })?;
+        for name in names {
+            Table(table).add_static(name, c"");
+        }
+        Some(Self(table))
+    }
+}
+
 /// A NUL-terminated text that lives in a pool.
 #[derive(Clone, Copy)]
 pub(super) struct PoolText(*const c_char);
@@ -179,12 +200,6 @@ impl Table {
         unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value.0) };
     }
 
-    /// Adds an entry, keeping others of that name, with a text of the table's pool.
-    pub(super) fn add_text(self, name: &'static CStr, value: PoolText) {
-        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
-        unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value.0) };
-    }
-
     /// Adds an entry, keeping others of that name; the value is copied into `pool`, the pool of the table.
     pub(super) fn add_own(self, pool: Pool, name: &'static CStr, value: &[u8]) {
         let value = pool.text(value);
@@ -203,6 +218,27 @@ impl Table {
         let (name, value) = (pool.text(name), pool.text(value));
         // SAFETY: live table (rule 1); both texts live in the table's pool.
         unsafe { ffi::apr_table_addn(self.as_ptr(), name, value) };
+    }
+
+    /// Adds an entry for each name of `form`, keeping others of those names, with texts of the table's pool: both halves one behind the
+    /// other.
+    pub(super) fn add_form<const N: usize, const HALF: usize>(self, form: &Form<N>, values: [&[PoolText; HALF]; 2]) {
+        const { assert!(N == HALF * 2, "a text for each name") };
+        // SAFETY: live tables (rule 1); the texts of the form outlive every pool.
+        unsafe { ffi::jk_shim_table_add(self.as_ptr(), form.0.as_ptr()) };
+        // SAFETY: live table (rule 1).
+        let array = unsafe { ffi::apr_table_elts(self.as_ptr()) };
+        // SAFETY: a live table has an element array.
+        let array = unsafe { array.read() };
+        let Some(others) = usize::try_from(array.nelts).ok().and_then(|count| count.checked_sub(N)) else { return };
+        let added = array.elts.cast::<ffi::apr_table_entry_t>().wrapping_add(others);
+        // SAFETY: the last N entries are those that were just added; nobody else looks at this table meanwhile (rule 1).
+        let added = unsafe { std::slice::from_raw_parts_mut(added, N) };
+        for (entries, values) in added.as_chunks_mut::<HALF>().0.iter_mut().zip(values) {
+            for (entry, value) in entries.iter_mut().zip(values) {
+                entry.val = value.0.cast_mut();
+            }
+        }
     }
 
     /// Removes every entry of `name`.

@@ -146,6 +146,12 @@ impl<'r> Client<'r> {
     /// The container's reason, else httpd's; for a status that httpd does not know, C's.
     fn status_line(&self, status: u16, reason: &[u8]) -> *const c_char {
         let number = itoa3(status);
+        // Tomcat's reason is the number again.
+        if *reason == number
+            && let Some(line) = NUMBERS_TWICE.get(usize::from(status))
+        {
+            return line.as_ptr().cast::<c_char>();
+        }
         let reason = if reason.is_empty() {
             // SAFETY: returns a constant text for every number.
             let known = unsafe { ffi::ap_get_status_line(i32::from(status)) };
@@ -276,7 +282,9 @@ impl Downstream for Client<'_> {
     }
 
     fn queue_header(&mut self, set_cookie: Option<&[u8]>) {
-        self.set_cookie = set_cookie.map(<[u8]>::to_vec);
+        if set_cookie.is_some() || self.set_cookie.is_some() {
+            self.set_cookie = set_cookie.map(<[u8]>::to_vec);
+        }
     }
 
     fn committed(&self) -> bool {
@@ -285,16 +293,54 @@ impl Downstream for Client<'_> {
 }
 
 /// Three decimal digits of a status.
-fn itoa3(status: u16) -> [u8; 3] {
-    let digit = |place: u16| b'0'.saturating_add(u8::try_from(status / place % 10).unwrap_or(0));
-    [digit(100), digit(10), digit(1)]
+#[allow(clippy::cast_possible_truncation, reason = "a digit is less than ten")]
+const fn itoa3(status: u16) -> [u8; 3] {
+    [b'0' + (status / 100 % 10) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8]
+}
+
+/// Status lines that say the number twice, each ended by NUL.
+static NUMBERS_TWICE: [[u8; 8]; 1000] = {
+    let mut lines = [[0; 8]; 1000];
+    let mut status: u16 = 0;
+    while status < 1000 {
+        let [a, b, c] = itoa3(status);
+        #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
+        {
+            lines[status as usize] = [a, b, c, b' ', a, b, c, 0];
+        }
+        status += 1;
+    }
+    lines
+};
+
+/// Whether there is a capital letter before the first semicolon.
+fn has_capital(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, _) = text.as_chunks::<8>();
+    // Whole words without either are passed over: the high bit of a byte is set where it is at least `A` (and no more than `Z`), or
+    // where it is a semicolon; it may also be set behind such a byte, or for bytes beyond ASCII, which the loop then looks at.
+    let is_other = |word: &&[u8; 8]| {
+        let word = u64::from_ne_bytes(**word);
+        let capital = word.wrapping_add(ONES * 0x3F) & !word.wrapping_add(ONES * 0x25);
+        let semicolon = word ^ (ONES * u64::from(b';'));
+        (capital | (semicolon.wrapping_sub(ONES) & !semicolon) | word) & (ONES * 0x80) == 0
+    };
+    let plain = words.iter().take_while(is_other).count() * 8;
+    for byte in text.get(plain..).unwrap_or_default() {
+        match byte {
+            b';' => return false,
+            b'A'..=b'Z' => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 impl Request<'_> {
     /// Content-Type in lower case up to its parameters. `value` ends with NUL and lives in `pool`, the request's.
     pub(super) fn set_content_type(self, pool: Pool, value: &[u8]) {
         let mut text = value.as_ptr().cast::<c_char>();
-        if value.iter().take_while(|byte| **byte != b';').any(u8::is_ascii_uppercase) {
+        if has_capital(value) {
             let copy = pool.text(value);
             // SAFETY: a writable NUL-terminated text in the request's pool.
             unsafe { ffi::ap_content_type_tolower(copy) };
@@ -308,9 +354,9 @@ impl Request<'_> {
     /// lives in the request's pool.
     fn set_content_length(self, length: u64, text: &[u8]) {
         let length = i64::try_from(length).unwrap_or(i64::MAX);
-        if !text.first().is_some_and(|digit| matches!(digit, b'1'..=b'9'))
-            || !text.split_last().is_some_and(|(_, digits)| digits.iter().all(u8::is_ascii_digit))
-        {
+        // What is between blanks is a number for certain: the parser has read it.
+        let is_plain = matches!(text, [b'1'..=b'9', 0] | [b'1'..=b'9', .., b'0'..=b'9', 0]);
+        if !is_plain {
             // SAFETY: live request (rule 1).
             unsafe { ffi::ap_set_content_length(self.as_ptr(), length) };
             return;
@@ -346,5 +392,39 @@ impl Request<'_> {
     /// Looks up a note, one that we set as a rule.
     pub(super) fn note<'n>(self, name: &'static CStr) -> Option<&'n [u8]> {
         self.notes().get_own(name).map(CStr::to_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capitals_count_before_the_semicolon_only() {
+        for text in [
+            "",
+            "text/html",
+            "text/html;charset=UTF-8",
+            "application/vnd.ms-excel;A",
+            "[text]@{x}`/y",
+            "\u{e9}t\u{e9}/x;A",
+        ] {
+            assert!(!has_capital(text.as_bytes()), "{text}");
+            assert!(!has_capital(format!("{text};X").as_bytes()), "{text}");
+            for letter in ['A', 'M', 'Z'] {
+                for at in text.char_indices().map(|(at, _)| at).take_while(|at| !text[..*at].contains(';')) {
+                    let text = format!("{}{letter}{}", &text[..at], &text[at..]);
+                    assert!(has_capital(text.as_bytes()), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn status_lines_that_say_the_number_twice_are_ready() {
+        for status in [200_u16, 207, 404, 599, 999] {
+            let line = NUMBERS_TWICE.get(usize::from(status)).map(<[u8; 8]>::as_slice);
+            assert_eq!(line, Some(format!("{status} {status}\0").as_bytes()));
+        }
     }
 }

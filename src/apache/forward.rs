@@ -22,24 +22,33 @@ type Pairs<'r> = SmallVec<[(&'r [u8], &'r [u8]); 24]>;
 #[derive(Default)]
 pub(super) struct Texts<'r> {
     uri: Cow<'r, [u8]>,
-    remote_port: SmallVec<[u8; 5]>,
+    remote_port: Port,
 }
 
 /// Lists of one request.
-#[derive(Default)]
 pub(super) struct Lists<'r> {
     headers: Pairs<'r>,
-    attributes: Pairs<'r>,
+    /// JkEnvVar entries.
+    attributes: SmallVec<[(&'r [u8], &'r [u8]); 4]>,
     /// Values of the Cookie headers as httpd has them.
     cookies: SmallVec<[&'r [u8]; 2]>,
 }
 
+impl Lists<'_> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self { headers: SmallVec::new(), attributes: SmallVec::new(), cookies: SmallVec::new() }
+    }
+}
+
 /// The facts of one request, borrowed from httpd and from what is put into `texts` and `lists`, for as long as the handler runs.
 /// `original_uri` is the URI before the map replaced it by its normalised form. Last comes what a balancer looks for sessions in.
+#[inline(always)]
 pub(super) fn collect<'p, 'l: 'p, 'r: 'l>(
     request: Request<'r>,
     vhost: &'r Vhost,
     original_uri: &'r [u8],
+    route: Option<&'r [u8]>,
     texts: &'l mut Texts<'r>,
     lists: &'p mut Lists<'l>,
 ) -> (ForwardRequest<'p>, BodyKind, &'p [&'l [u8]]) {
@@ -49,14 +58,49 @@ pub(super) fn collect<'p, 'l: 'p, 'r: 'l>(
     let facts = Facts { request, vhost, env: request.env() };
     let (remote_ip, remote_port) = facts.remote();
     texts.uri = facts.uri(original_uri);
-    texts.remote_port = decimal(remote_port);
+    texts.remote_port = Port::of(remote_port);
     let texts = &*texts;
     let body = facts.body_kind();
-    let mut fields: ForwardRequest<'l> = facts.fields(remote_ip);
-    facts.attributes(&mut fields, &texts.remote_port, &mut lists.attributes);
     facts.headers(body, lists);
-    let fields = ForwardRequest { uri: &texts.uri, headers: &lists.headers, attributes: &lists.attributes, ..fields };
+    facts.env_attributes(&mut lists.attributes);
+    let tls = facts.tls();
+    let fields = ForwardRequest {
+        method: request.method(),
+        protocol: request.protocol(),
+        uri: &texts.uri,
+        remote_addr: facts.overridden(Indicator::RemoteAddr, Some(remote_ip)),
+        remote_host: facts.overridden(Indicator::RemoteHost, request.remote_host()),
+        server_name: Some(facts.env(Indicator::LocalName).unwrap_or_else(|| request.server_name())),
+        server_port: match facts.env(Indicator::LocalPort) {
+            Some(text) => low_16_bits(leading_int(text)),
+            None => request.server_port(),
+        },
+        is_ssl: tls.is_some(),
+        headers: &lists.headers,
+        secret: None,
+        remote_user: facts.overridden(Indicator::RemoteUser, request.user()),
+        auth_type: facts.overridden(Indicator::AuthType, request.auth_type()),
+        query_string: request.args(),
+        route,
+        ssl_cert: tls.as_ref().and_then(|tls| tls.cert),
+        ssl_cipher: tls.as_ref().and_then(|tls| tls.cipher),
+        ssl_session: tls.as_ref().and_then(|tls| tls.session),
+        ssl_key_size: tls.as_ref().and_then(|tls| tls.key_size),
+        ssl_protocol: tls.as_ref().and_then(|tls| tls.protocol),
+        remote_port: Some(facts.env(Indicator::RemotePort).unwrap_or_else(|| texts.remote_port.text())),
+        local_addr: Some(facts.env(Indicator::LocalAddr).unwrap_or_else(|| request.local_ip())),
+        attributes: &lists.attributes,
+    };
     (fields, body, &lists.cookies)
+}
+
+/// What mod_ssl exported (reference: apache-side.md section 5.4).
+struct Tls<'r> {
+    cert: Option<&'r [u8]>,
+    cipher: Option<&'r [u8]>,
+    session: Option<&'r [u8]>,
+    key_size: Option<u16>,
+    protocol: Option<&'r [u8]>,
 }
 
 struct Facts<'r> {
@@ -66,7 +110,11 @@ struct Facts<'r> {
 }
 
 impl<'r> Facts<'r> {
+    #[inline(always)]
     fn env(&self, which: Indicator) -> Option<&'r [u8]> {
+        if self.env.is_empty() {
+            return None;
+        }
         self.env.get(self.vhost.indicator(which)).map(CStr::to_bytes)
     }
 
@@ -130,60 +178,20 @@ impl<'r> Facts<'r> {
         }
     }
 
-    /// Scalar fields.
-    fn fields<'p>(&self, remote_ip: &'r [u8]) -> ForwardRequest<'p>
-    where
-        'r: 'p,
-    {
-        let request = self.request;
-        ForwardRequest {
-            method: request.method(),
-            protocol: request.protocol(),
-            remote_addr: self.overridden(Indicator::RemoteAddr, Some(remote_ip)),
-            remote_host: self.overridden(Indicator::RemoteHost, request.remote_host()),
-            server_name: Some(self.env(Indicator::LocalName).unwrap_or_else(|| request.server_name())),
-            server_port: match self.env(Indicator::LocalPort) {
-                Some(text) => low_16_bits(leading_int(text)),
-                None => request.server_port(),
-            },
-            remote_user: self.overridden(Indicator::RemoteUser, request.user()),
-            auth_type: self.overridden(Indicator::AuthType, request.auth_type()),
-            query_string: request.args(),
-            ..ForwardRequest::default()
+    /// `None`: the client does not speak TLS, as far as we are told.
+    fn tls(&self) -> Option<Tls<'r>> {
+        if !self.vhost.extract_ssl || !self.env(Indicator::Https).is_some_and(|text| text.eq_ignore_ascii_case(b"on")) {
+            return None;
         }
-    }
-
-    /// The attributes that every request has, those of TLS, and JkEnvVar entries.
-    fn attributes<'p>(&self, fields: &mut ForwardRequest<'p>, remote_port: &'p [u8], attributes: &mut Pairs<'p>)
-    where
-        'r: 'p,
-    {
-        if self.vhost.extract_ssl && self.env(Indicator::Https).is_some_and(|text| text.eq_ignore_ascii_case(b"on")) {
-            self.tls(fields, attributes);
-        }
-        attributes.push((b"AJP_REMOTE_PORT", self.env(Indicator::RemotePort).unwrap_or(remote_port)));
-        let local = self.env(Indicator::LocalAddr).unwrap_or_else(|| self.request.local_ip());
-        attributes.push((b"AJP_LOCAL_ADDR", local));
-        self.env_attributes(attributes);
-    }
-
-    /// What mod_ssl exported (reference: apache-side.md section 5.4).
-    fn tls<'p>(&self, fields: &mut ForwardRequest<'p>, attributes: &mut Pairs<'p>)
-    where
-        'r: 'p,
-    {
-        fields.is_ssl = true;
-        fields.ssl_cert = self.certificates();
-        fields.ssl_cipher = self.env(Indicator::Cipher);
-        fields.ssl_session = self.env(Indicator::Session);
-        if self.vhost.flags.has(Flags::KEY_SIZE) {
-            // -1 is C's mark for "none".
-            let bits = self.env(Indicator::KeySize).map(leading_int).filter(|bits| *bits != -1);
-            fields.ssl_key_size = bits.map(low_16_bits);
-        }
-        if let Some(protocol) = self.env(Indicator::SslProtocol).filter(|text| !text.is_empty()) {
-            attributes.push((b"AJP_SSL_PROTOCOL", protocol));
-        }
+        // -1 is C's mark for "none".
+        let bits = || self.env(Indicator::KeySize).map(leading_int).filter(|bits| *bits != -1);
+        Some(Tls {
+            cert: self.certificates(),
+            cipher: self.env(Indicator::Cipher),
+            session: self.env(Indicator::Session),
+            key_size: if self.vhost.flags.has(Flags::KEY_SIZE) { bits().map(low_16_bits) } else { None },
+            protocol: self.env(Indicator::SslProtocol).filter(|text| !text.is_empty()),
+        })
     }
 
     fn certificates(&self) -> Option<&'r [u8]> {
@@ -202,8 +210,9 @@ impl<'r> Facts<'r> {
     }
 
     /// JkEnvVar entries in order: the value when set, else the default, else nothing.
-    fn env_attributes<'p>(&self, attributes: &mut Pairs<'p>)
+    fn env_attributes<'p, const N: usize>(&self, attributes: &mut SmallVec<[(&'p [u8], &'p [u8]); N]>)
     where
+        [(&'p [u8], &'p [u8]); N]: smallvec::Array<Item = (&'p [u8], &'p [u8])>,
         'r: 'p,
     {
         for var in &self.vhost.env_vars {
@@ -274,8 +283,29 @@ fn is_kept(byte: u8) -> bool {
     KEPT.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
+/// Whether it can be said by the word that all bytes are kept: letters, and what is from `&` to `;`.
+#[inline]
+fn has_plain_words(uri: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES * 0x80;
+    let is_plain = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        // The high bit of each byte that is at least `low`, in a word of ASCII.
+        let from = |low: u8| word.wrapping_add(ONES * u64::from(0x80 - low));
+        let signs = from(b'&') & !from(b';' + 1);
+        let capitals = from(b'@') & !from(b'Z' + 1);
+        let letters = from(b'a') & !from(b'z' + 1);
+        word & HIGH == 0 && (signs | capitals | letters) & HIGH == HIGH
+    };
+    // The last word overlaps the one before it.
+    uri.last_chunk().is_some_and(is_plain) && uri.as_chunks().0.iter().all(is_plain)
+}
+
 /// ForwardURIProxy: every byte that is not kept becomes `%XX` in upper case. Borrows when nothing changes.
 fn escape_uri(uri: &[u8]) -> Cow<'_, [u8]> {
+    if has_plain_words(uri) {
+        return Cow::Borrowed(uri);
+    }
     let Some(first) = uri.iter().position(|byte| !is_kept(*byte)) else { return Cow::Borrowed(uri) };
     let mut escaped = Vec::with_capacity(uri.len().saturating_add(32));
     let (clean, rest) = uri.split_at_checked(first).unwrap_or((uri, &[]));
@@ -343,8 +373,30 @@ fn low_16_bits(number: i64) -> u16 {
 }
 
 /// A port in decimal.
-fn decimal(number: u16) -> SmallVec<[u8; 5]> {
-    SmallVec::from_slice(itoa::Buffer::new().format(number).as_bytes())
+#[derive(Default)]
+struct Port {
+    room: [u8; 5],
+    start: usize,
+}
+
+impl Port {
+    fn of(number: u16) -> Self {
+        let (mut room, mut start, mut left) = ([0; 5], 5_usize, number);
+        for place in room.iter_mut().rev() {
+            let [_, digit] = (left % 10).to_be_bytes();
+            *place = b'0' + digit;
+            left /= 10;
+            start = start.saturating_sub(1);
+            if left == 0 {
+                break;
+            }
+        }
+        Self { room, start }
+    }
+
+    fn text(&self) -> &[u8] {
+        self.room.get(self.start..).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -364,6 +416,21 @@ mod tests {
             (b"/a\x7f\x01\n?#", b"/a%7F%01%0A%3F%23"),
         ] {
             assert_eq!(escape_uri(uri).as_ref(), escaped);
+        }
+    }
+
+    #[test]
+    fn words_are_plain_only_if_all_their_bytes_are_kept() {
+        for byte in 0..=u8::MAX {
+            for at in 0..13 {
+                let mut uri = *b"/abcXYZ/019.-";
+                if let Some(place) = uri.get_mut(at) {
+                    *place = byte;
+                }
+                assert!(!has_plain_words(&uri) || uri.iter().all(|byte| is_kept(*byte)), "{byte:#x} at {at}");
+                let usual = byte.is_ascii_alphanumeric() || b"/.-;:,+*".contains(&byte);
+                assert!(!usual || has_plain_words(&uri), "{byte:#x} at {at}");
+            }
         }
     }
 
@@ -412,7 +479,7 @@ mod tests {
     #[test]
     fn writes_ports_in_decimal() {
         for port in [0_u16, 7, 80, 8009, 65535] {
-            assert_eq!(decimal(port).as_slice(), port.to_string().as_bytes());
+            assert_eq!(Port::of(port).text(), port.to_string().as_bytes());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::apr::{Pool, PoolText};
+use super::apr::{Form, Pool, PoolText};
 use super::client::Client;
 use super::ffi;
 use super::forward::{Lists, Texts, collect, leading_int};
@@ -90,18 +90,19 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     }
     vhost.runtime.maintain_without_watchdog(&vhost.logger);
     let started = Instant::now();
-    let options = found.own_options.as_ref().or_else(|| state.options());
+    let options = found.own_options.as_deref().or_else(|| state.options());
     request.note_type(worker.type_name(), is_first_time);
     let service = Service { request, vhost, is_first_time, id, name: found.name, options };
-    let status = service.run(worker, state.original_uri());
-    request.note_duration(started.elapsed(), is_first_time);
+    let (status, ended) = service.run(worker, state.original_uri());
+    let ended = ended.unwrap_or_else(Instant::now);
+    request.note_duration(ended.saturating_duration_since(started), is_first_time);
     status
 }
 
 /// A worker's name, and the rule options that came with it in an environment variable.
 struct Found<'r> {
     name: &'r [u8],
-    own_options: Option<RuleOptions>,
+    own_options: Option<Box<RuleOptions>>,
 }
 
 /// By note, by environment variable, or by the URI (reference: apache-side.md section 2.7 step 5).
@@ -124,7 +125,7 @@ fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost) -> Result<Option<Foun
             log_at!(vhost.logger, Level::Warn, request.id(vhost), "{}", problem.into_diagnostic(None));
         }
         request.notes().set(request.pool(), NOTE_WORKER, name);
-        return Ok(Some(Found { name, own_options: Some(options) }));
+        return Ok(Some(Found { name, own_options: Some(Box::new(options)) }));
     }
     mapping.map_late()?;
     Ok(request.note(NOTE_WORKER).map(|name| Found { name, own_options: None }))
@@ -142,17 +143,17 @@ struct Service<'r> {
 }
 
 impl Service<'_> {
-    fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> c_int {
+    /// The handler's answer, and when the response was over, if somebody looked at the clock then.
+    fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> (c_int, Option<Instant>) {
         let (request, vhost) = (self.request, self.vhost);
-        let notes = request.notes();
         let log = Log { logger: &vhost.logger, context: self.id };
-        let (mut texts, mut lists) = (Texts::default(), Lists::default());
+        let mut texts = Texts::default();
+        let mut lists = Lists::new();
         let uri = original_uri.unwrap_or_else(|| request.uri());
-        let (forward, body, cookies) = collect(request, vhost, uri, &mut texts, &mut lists);
-        let mut job = worker::Request::new(forward, body);
-        self.set_options(&mut job);
         let forced_route = request.env().get(c"JK_ROUTE").map(CStr::to_bytes).filter(|route| !route.is_empty());
-        job.forward.route = forced_route;
+        let (forward, body, cookies) = collect(request, vhost, uri, forced_route, &mut texts, &mut lists);
+        let mut job = worker::Request::new(&forward, body);
+        self.set_options(&mut job);
         let mut client = Client::new(request);
         if matches!(body, BodyKind::Length(_)) && !request.is_redirected() {
             client.expect_body();
@@ -160,7 +161,7 @@ impl Service<'_> {
         let result = match worker {
             Worker::Ajp(ajp) => {
                 if let Some(route) = forced_route {
-                    notes.set(request.pool(), NOTE_ROUTE, route);
+                    self.note_route(route);
                 }
                 ajp.service(&mut job, &mut client, &worker::MemberContext::default(), log)
             }
@@ -168,15 +169,23 @@ impl Service<'_> {
                 let balance = self.balance(forced_route, cookies, uri);
                 let answer = lb.service(&mut job, &mut client, &balance, log);
                 if let Some(route) = forced_route.or(answer.route()) {
-                    notes.set(request.pool(), NOTE_ROUTE, route);
+                    self.note_route(route);
                 }
-                note_members(request, answer.first.as_ref(), answer.last.as_ref(), self.is_first_time);
+                self.note_members(answer.first.as_ref(), answer.last.as_ref());
                 answer.result
             }
-            Worker::Status(status) => return super::status::serve(request, vhost, status, log),
+            Worker::Status(status) => return (super::status::serve(request, vhost, status, log), None),
         };
         // httpd reads and drops what is left of the request body itself, after the response.
-        self.answer(result, &mut client)
+        match &result {
+            Ok(served) => (self.served(served, &mut client), Some(served.ended)),
+            Err(failure) => (self.failed(failure, &mut client), None),
+        }
+    }
+
+    fn note_route(&self, route: &[u8]) {
+        let (notes, pool) = (self.request.notes(), self.request.pool());
+        if self.is_first_time { notes.add_own(pool, NOTE_ROUTE, route) } else { notes.set(pool, NOTE_ROUTE, route) }
     }
 
     fn set_options<'o>(&'o self, job: &mut worker::Request<'o>) {
@@ -218,13 +227,6 @@ impl Service<'_> {
             stateless: switch(c"JK_STATELESS", rule.stateless),
             secure: self.request.is_secure(),
             ..rule
-        }
-    }
-
-    fn answer(&self, result: Result<Served, Failure>, client: &mut Client<'_>) -> c_int {
-        match result {
-            Ok(served) => self.served(&served, client),
-            Err(failure) => self.failed(&failure, client),
         }
     }
 
@@ -335,10 +337,8 @@ fn reply_timeout(text: &[u8]) -> Option<Option<u32>> {
     Some(u32::try_from(leading_int(digits)).ok())
 }
 
-/// Names of the notes about one member.
-struct MemberNotes([&'static CStr; 10]);
-
-const FIRST: MemberNotes = MemberNotes([
+/// Names of the notes about the first and about the last member.
+pub(super) const MEMBER_NOTES: [&CStr; 20] = [
     c"JK_LB_FIRST_NAME",
     c"JK_LB_FIRST_VALUE",
     c"JK_LB_FIRST_ACCESSED",
@@ -349,9 +349,6 @@ const FIRST: MemberNotes = MemberNotes([
     c"JK_LB_FIRST_BUSY",
     c"JK_LB_FIRST_ACTIVATION",
     c"JK_LB_FIRST_STATE",
-]);
-
-const LAST: MemberNotes = MemberNotes([
     c"JK_LB_LAST_NAME",
     c"JK_LB_LAST_VALUE",
     c"JK_LB_LAST_ACCESSED",
@@ -362,46 +359,99 @@ const LAST: MemberNotes = MemberNotes([
     c"JK_LB_LAST_BUSY",
     c"JK_LB_LAST_ACTIVATION",
     c"JK_LB_LAST_STATE",
-]);
+];
 
-/// Notes for mod_log_config (reference: lb-shm-status.md section 2.13). `is_new`: none of them is there yet.
-fn note_members(request: Request<'_>, first: Option<&MemberReport<'_>>, last: Option<&MemberReport<'_>>, is_new: bool) {
-    let Some(texts) = first.map(|report| member_texts(request.pool(), report)) else { return };
-    let same = if first == last { Some(texts) } else { None };
-    let last = same.or_else(|| last.map(|report| member_texts(request.pool(), report)));
-    for (names, texts) in [(&FIRST, Some(texts)), (&LAST, last)] {
-        let Some(texts) = texts else { continue };
-        for (name, text) in names.0.iter().zip(texts) {
-            if is_new {
-                request.notes().add_text(name, text);
-            } else {
-                request.notes().set_text(name, text);
-            }
+/// To add them all.
+pub(super) type MemberNotes = Form<{ MEMBER_NOTES.len() }>;
+
+impl Service<'_> {
+    /// Notes for mod_log_config (reference: lb-shm-status.md section 2.13).
+    fn note_members(&self, first: Option<&MemberReport<'_>>, last: Option<&MemberReport<'_>>) {
+        let (notes, pool) = (self.request.notes(), self.request.pool());
+        let Some(first) = first else { return };
+        let first_texts = member_texts(pool, first);
+        let other_texts = last.filter(|last| *last != first).map(|last| member_texts(pool, last));
+        let last_texts = other_texts.as_ref().unwrap_or(&first_texts);
+        if self.is_first_time && last.is_some() {
+            notes.add_form(&self.vhost.member_notes, [&first_texts, last_texts]);
+            return;
+        }
+        let last_texts = last.map(|_| last_texts).into_iter().flatten();
+        for (name, text) in MEMBER_NOTES.into_iter().zip(first_texts.iter().chain(last_texts)) {
+            notes.set_text(name, *text);
         }
     }
 }
 
-/// Room for a number and the NUL behind it.
-const NUMBER: usize = 21;
-
 /// The texts of the notes about a member; those of the numbers in one piece of the pool.
 fn member_texts(pool: Pool, report: &MemberReport<'_>) -> [PoolText; 10] {
-    let numbers =
-        [report.value, report.accessed, report.sessions, report.read, report.transferred, report.errors, report.busy];
-    let (mut block, mut starts, mut end) = ([0; 7 * NUMBER], [0; 7], 0_usize);
-    let mut digits = itoa::Buffer::new();
-    for (number, start) in numbers.into_iter().zip(&mut starts) {
-        let text = digits.format(number).as_bytes();
-        *start = end;
-        if let Some(room) = block.get_mut(end..end.saturating_add(text.len())) {
-            room.copy_from_slice(text);
-        }
-        end = end.saturating_add(text.len()).saturating_add(1);
-    }
-    let block = block.get(..end).unwrap_or(&block);
-    let [value, accessed, sessions, read, transferred, errors, busy] = pool.texts(block, starts);
+    let mut block = [[0; Decimal::ROOM]; 7];
+    let [value, accessed, sessions, read, transferred, errors, busy] = &mut block;
+    let starts = [
+        Decimal::put(report.value, value),
+        Decimal::put(report.accessed, accessed) + Decimal::ROOM,
+        Decimal::put(report.sessions, sessions) + Decimal::ROOM * 2,
+        Decimal::put(report.read, read) + Decimal::ROOM * 3,
+        Decimal::put(report.transferred, transferred) + Decimal::ROOM * 4,
+        Decimal::put(report.errors, errors) + Decimal::ROOM * 5,
+        Decimal::put(report.busy, busy) + Decimal::ROOM * 6,
+    ];
+    let name = pool.owned_text(report.name);
+    let [value, accessed, sessions, read, transferred, errors, busy] = pool.texts(block.as_flattened(), starts);
     let [activation, state] = [activation_text(report.activation), state_text(report.state)].map(PoolText::constant);
-    [pool.owned_text(report.name), value, accessed, sessions, read, transferred, errors, busy, activation, state]
+    [name, value, accessed, sessions, read, transferred, errors, busy, activation, state]
+}
+
+/// A number as text, at the end of its room and with NUL behind it.
+struct Decimal {
+    room: [u8; Self::ROOM],
+    start: usize,
+}
+
+/// The numbers below 100 with two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number: u8 = 0;
+    while number < 100 {
+        #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
+        {
+            pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        }
+        number += 1;
+    }
+    pairs
+};
+
+impl Decimal {
+    const ROOM: usize = 24;
+    /// Where the digits end; eleven pairs of them hold any number.
+    const END: usize = 22;
+
+    fn of(number: u64) -> Self {
+        let mut room = [0; Self::ROOM];
+        let start = Self::put(number, &mut room);
+        Self { room, start }
+    }
+
+    /// Writes the digits to `room`, which is all zeros; returns where they start.
+    #[inline]
+    fn put(number: u64, room: &mut [u8; Self::ROOM]) -> usize {
+        let (mut start, mut left) = (Self::END, number);
+        for pair in room.as_chunks_mut::<2>().0.iter_mut().rev().skip(1) {
+            let low = usize::try_from(left % 100).unwrap_or(0);
+            *pair = PAIRS.get(low).copied().unwrap_or_default();
+            start = start.saturating_sub(2);
+            if left < 100 {
+                return start.saturating_add(usize::from(low < 10));
+            }
+            left /= 100;
+        }
+        start
+    }
+
+    fn text(&self) -> &[u8] {
+        self.room.get(self.start..Self::END).unwrap_or_default()
+    }
 }
 
 /// [`Activation::text`] as httpd wants it.
@@ -428,13 +478,20 @@ fn state_text(state: MemberState) -> &'static CStr {
 
 /// `s.uuuuuu`.
 fn format_duration(took: Duration) -> SmallVec<[u8; 32]> {
-    let mut text = SmallVec::from_slice(itoa::Buffer::new().format(took.as_secs()).as_bytes());
-    // A million more than the fraction has seven digits, whose first takes the place of the point.
-    let mut digits = itoa::Buffer::new();
-    let fraction = digits.format(took.subsec_micros().saturating_add(1_000_000)).as_bytes();
-    text.push(b'.');
-    text.extend_from_slice(fraction.get(1..).unwrap_or_default());
-    text
+    let (seconds, micros) = (took.as_secs(), took.subsec_micros());
+    let [[a, b], [c, d], [e, f]] = [micros / 10_000, micros / 100 % 100, micros % 100].map(|pair| {
+        let pair = usize::try_from(pair).unwrap_or(0);
+        PAIRS.get(pair).copied().unwrap_or_default()
+    });
+    match u8::try_from(seconds) {
+        Ok(seconds @ 0..10) => SmallVec::from_slice(&[b'0' + seconds, b'.', a, b, c, d, e, f]),
+        _ => {
+            let seconds = Decimal::of(seconds);
+            let mut text = SmallVec::from_slice(seconds.text());
+            text.extend_from_slice(&[b'.', a, b, c, d, e, f]);
+            text
+        }
+    }
 }
 
 /// What [`format_duration`] wrote.
@@ -525,9 +582,21 @@ mod tests {
     }
 
     #[test]
+    fn decimals_are_those_of_the_standard_library() {
+        let powers = (0..20).map(|digits| 10_u64.pow(digits));
+        for number in powers.flat_map(|power| [power - 1, power, power + 7, power / 11 * 15]).chain([u64::MAX]) {
+            let decimal = Decimal::of(number);
+            assert_eq!(decimal.text(), number.to_string().as_bytes());
+            assert_eq!(decimal.room.last_chunk(), Some(&[0, 0]));
+        }
+    }
+
+    #[test]
     fn durations_have_six_decimals() {
         assert_eq!(format_duration(Duration::from_micros(3_000_042)).as_slice(), b"3.000042");
         assert_eq!(format_duration(Duration::ZERO).as_slice(), b"0.000000");
+        assert_eq!(format_duration(Duration::from_micros(9_999_999)).as_slice(), b"9.999999");
+        assert_eq!(format_duration(Duration::from_secs(3601)).as_slice(), b"3601.000000");
         assert_eq!(format_duration(Duration::from_nanos(12_999_999_999)).as_slice(), b"12.999999");
         assert_eq!(parse_duration(b"3.000042"), Some(Duration::from_micros(3_000_042)));
         assert_eq!(parse_duration(b"soon"), None);

@@ -29,6 +29,12 @@ impl Env {
         self.0?.get(name)
     }
 
+    /// Whether nothing need be searched for.
+    #[inline]
+    pub(super) fn is_empty(self) -> bool {
+        self.0.is_none()
+    }
+
     /// All variables; [`Table::entries`]' conditions hold.
     pub(super) fn entries<'t>(self) -> impl Iterator<Item = (&'t CStr, &'t CStr)> {
         self.0.into_iter().flat_map(Table::entries)

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::apr::{Pool, ServerRef};
+use super::apr::{Form, Pool, ServerRef};
+use super::handler::{MEMBER_NOTES, MemberNotes};
 use super::hooks::{OK, SERVER_ERROR};
 use super::keep::Kept;
 use super::log_file::LogFile;
@@ -153,7 +154,9 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let (Some(config), Some(logger)) = (server.config(), loggers.of(index)) else { continue };
-        let vhost = Vhost { place: listed.len(), ..vhost(config, &runtime, &logger, &mut main_map) };
+        let member_notes = Form::new(pool, MEMBER_NOTES).ok_or_else(|| "httpd makes no table for notes".to_owned())?;
+        let vhost = vhost(config, &runtime, &logger, &mut main_map, member_notes);
+        let vhost = Vhost { place: listed.len(), ..vhost };
         // SAFETY: servers live as long as the configuration that is being built (rule 1).
         let label = unsafe { super::status::label(server.0) };
         // SAFETY: as above.
@@ -181,6 +184,7 @@ fn vhost(
     runtime: &Arc<Runtime>,
     logger: &Arc<Logger>,
     main_map: &mut Option<Arc<LiveMap>>,
+    member_notes: MemberNotes,
 ) -> Vhost {
     let mut findings = Vec::new();
     let map = if config.shares_main_map {
@@ -224,6 +228,7 @@ fn vhost(
         request_log: config.request_log_format.as_deref().and_then(|format| RequestLogFormat::parse(format).ok()),
         auto_alias: config.auto_alias.clone(),
         strip_session: config.strip_session.clone().filter(|(on, _)| *on).map(|(_, id)| id),
+        member_notes,
     }
 }
 

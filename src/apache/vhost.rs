@@ -6,6 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
+use super::handler::MemberNotes;
 use super::options::Flags;
 use super::server_config::{EnvVar, INDICATOR_DEFAULTS, Indicator};
 use crate::log::Logger;
@@ -33,6 +34,8 @@ pub(super) struct Vhost {
     pub(super) auto_alias: Option<Vec<u8>>,
     /// Parameter that JkStripSession removes.
     pub(super) strip_session: Option<Vec<u8>>,
+    /// Notes of a balancer about its members.
+    pub(super) member_notes: MemberNotes,
 }
 
 impl Vhost {

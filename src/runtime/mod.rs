@@ -9,11 +9,11 @@ use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::config::{AjpConfig, Config, WorkerConfig};
 use crate::log::{Level, Logger, log_at};
-use crate::shm::{Plan, Region, ShmError, remove_leftovers};
+use crate::shm::{Plan, Region, ShmError, remove_leftovers, unix_s};
 use crate::status::{Ask, Host, Page, Scene, Site, StatusWorker};
 use crate::worker::health::Prober;
 use crate::worker::lb::LbWorker;
@@ -388,10 +388,6 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
-}
-
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod adopt;
 mod cause;
 mod cell;
 mod children;
+mod clock;
 mod drain;
 mod error;
 mod file;
@@ -49,6 +50,7 @@ use memmap2::{MmapOptions, MmapRaw};
 pub use cause::{Cause, FAILINGS, Failing};
 pub use cell::{Counter, StateCell, TEXT_MAX, Text};
 pub use children::{Busy, Child, Connected, Weight};
+pub use clock::unix_s;
 pub use drain::{Drain, DrainEnd, Draining};
 pub use error::ShmError;
 pub use histogram::{BUCKETS, Histogram};
@@ -246,6 +248,9 @@ impl Region {
     fn build(file: &File, size: u64, layout: Layout, plan: &Plan, path: &Path) -> Result<Self, ShmError> {
         let map_error = |source| ShmError::Map { path: path.to_owned(), size, source };
         let length = usize::try_from(size).map_err(|_| map_error(std::io::ErrorKind::OutOfMemory.into()))?;
+        if length < layout.size {
+            return Err(map_error(std::io::ErrorKind::UnexpectedEof.into()));
+        }
         let memory = MmapOptions::new().len(length).map_raw(file).map_err(map_error)?;
         let header = memory.as_mut_ptr().cast::<Header>();
         // SAFETY: the mapping has at least Layout::size bytes, which begin with the header; the address is that of a page; `header` is not
@@ -316,6 +321,9 @@ impl Region {
     /// In-flight cells of one row; the last is that of all children without an entry.
     #[inline]
     fn row(&self, row: usize) -> &[AtomicU16] {
+        if row >= self.layout.rows() {
+            return &[];
+        }
         self.part(Part { offset: self.layout.cells + row * self.layout.row_bytes, count: self.layout.row_cells })
     }
 
@@ -335,19 +343,14 @@ impl Region {
         &self.layout
     }
 
+    /// `part` is the layout's part of this kind of item, or cells of its rows.
     #[inline]
     fn part<T: Shared>(&self, part: Part) -> &[T] {
-        let fits = part
-            .count
-            .checked_mul(size_of::<T>())
-            .and_then(|bytes| bytes.checked_add(part.offset))
-            .is_some_and(|end| end <= self.memory.len());
-        if !fits || !part.offset.is_multiple_of(align_of::<T>()) {
-            return &[];
-        }
+        debug_assert!(part.offset + part.count * size_of::<T>() <= self.layout.size);
+        debug_assert!(part.offset.is_multiple_of(align_of::<T>()));
         let first = self.memory.as_mut_ptr().wrapping_add(part.offset).cast::<T>();
-        // SAFETY: all of `count` items lie in the mapping and are aligned, as just checked; `Shared` says that any bytes are a
-        // valid `T` that others may write; the mapping outlives `self` (rule 3).
+        // SAFETY: all of `count` items lie in the layout and are aligned (`Layout::new`), and the layout in the mapping (`build`);
+        // `Shared` says that any bytes are a valid `T` that others may write; the mapping outlives `self` (rule 3).
         unsafe { std::slice::from_raw_parts(first, part.count) }
     }
 }

@@ -32,6 +32,7 @@ const FEW: usize = 8;
 /// Patterns by rank, ready to be asked.
 #[derive(Debug, Default)]
 pub(super) struct Index {
+    has_patterns: bool,
     heads: Trie<Head, false>,
     groups: Vec<Group>,
 }
@@ -120,12 +121,15 @@ impl Index {
             }
             keys.push((literal.to_vec(), head));
         }
-        Self { heads: Trie::build(&keys), groups }
+        Self { has_patterns: !keys.is_empty(), heads: Trie::build(&keys), groups }
     }
 
     /// The smallest rank whose pattern covers the whole of `uri`.
     #[inline]
     pub(super) fn find(&self, rules: &[Rule], uri: &[u8]) -> Option<u32> {
+        if !self.has_patterns {
+            return None;
+        }
         let mut best = NO_RANK;
         self.heads.walk(uri, |head, rest| {
             best = best.min(head.prefix);

@@ -51,6 +51,8 @@ pub struct Served {
     pub body_bytes: u64,
     /// Attempts, this one included.
     pub attempts: u32,
+    /// When the response was over.
+    pub ended: Instant,
 }
 
 /// What goes with a page of the web server's own.
@@ -74,9 +76,6 @@ pub struct Failure {
     /// A part of the response had come.
     pub answered: bool,
 }
-
-/// A connection that may be used again, and when its last use ended.
-type Kept = (Connection, Instant);
 
 /// How far one attempt came.
 #[derive(Clone, Copy, Debug)]
@@ -225,11 +224,8 @@ impl AjpWorker {
         if self.shared.state() == State::Error {
             self.shared.set_state(State::Probe);
         }
-        let (served, kept) = self.attempts(&mut lease, request, downstream, &scene)?;
+        let served = self.attempts(&mut lease, request, downstream, &scene)?;
         self.shared.set_state(State::Ok);
-        if let Some((connection, since)) = kept {
-            lease.give_back(connection, since);
-        }
         Ok(served)
     }
 
@@ -252,7 +248,7 @@ impl AjpWorker {
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
-    ) -> Result<(Served, Option<Kept>), Failure> {
+    ) -> Result<Served, Failure> {
         let (name, log, numbers) = (self.name(), scene.log, &scene.numbers);
         let (options, retries, pause) = (numbers.recovery_options, numbers.retries, numbers.retry_interval_ms);
         let idempotent = request.is_idempotent();
@@ -263,7 +259,10 @@ impl AjpWorker {
             tally.delivered += u32::from(facts.delivered);
             tally.answered = facts.answered;
             let error = match outcome {
-                Ok((served, kept)) => return Ok((Served { attempts: tally.attempts, ..served }, kept)),
+                Ok(mut served) => {
+                    served.attempts = tally.attempts;
+                    return Ok(served);
+                }
                 Err(error) => error,
             };
             if !only_new && retry::is_free(&error, &facts, idempotent, options) {
@@ -320,7 +319,7 @@ impl AjpWorker {
         Ok(())
     }
 
-    /// One attempt; the connection comes back when it may be used again.
+    /// One attempt; the connection goes back to the lease when it may be used again.
     fn attempt(
         &self,
         lease: &mut Lease<'_>,
@@ -329,7 +328,7 @@ impl AjpWorker {
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
         facts: &mut Facts,
-    ) -> Result<(Served, Option<Kept>), Error> {
+    ) -> Result<Served, Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
         let started = Instant::now();
@@ -340,19 +339,19 @@ impl AjpWorker {
             }
             Err(error) => Err(error),
         };
-        let ended = Instant::now();
-        if outcome.is_ok() {
-            self.shared.record_response_time(ended.saturating_duration_since(started));
+        if let Ok((served, _)) = &outcome {
+            self.shared.record_response_time(served.ended.saturating_duration_since(started));
         }
         let (read, transferred) = connection.take_byte_counts();
         facts.answered = read > 0;
         self.shared.count_bytes(read, transferred);
         let (served, keep) = outcome?;
         if !keep || request.options.disable_reuse || !connection.is_drained() {
-            return Ok((served, None));
+            return Ok(served);
         }
         connection.mark_used();
-        Ok((served, Some((connection, ended))))
+        lease.keep(connection, served.ended);
+        Ok(served)
     }
 
     /// A usable connection: an idle one that is alive, or a new one; probed as configured.

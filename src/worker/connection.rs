@@ -24,6 +24,8 @@ use crate::shm::Connected;
 
 /// Smallest receive buffer: several default-size packets per system call.
 const MIN_BUFFER: usize = 32_768;
+/// What it grows to when a container has sent all that fitted: one system call, and one write to the client, for a page of 64 KiB.
+const GROWN_BUFFER: usize = 81_920;
 /// Code of the answer to a CPing.
 const CPONG: u8 = 0x09;
 
@@ -42,6 +44,8 @@ pub struct Open {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read left no room: more was waiting, as a rule.
+    filled: bool,
     max_payload: usize,
     /// What SO_RCVTIMEO is set to.
     receive_timeout: Option<Duration>,
@@ -96,6 +100,7 @@ impl Connection {
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            filled: false,
             max_payload: 0,
             receive_timeout: None,
             received: 0,
@@ -206,6 +211,18 @@ impl Open {
         if self.is_drained() {
             self.start = 0;
             self.end = 0;
+            if self.filled {
+                self.grow();
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.filled = false;
+        if self.buffer.len() < GROWN_BUFFER {
+            // Nothing in it is wanted any more.
+            self.buffer = vec![0; GROWN_BUFFER];
         }
     }
 
@@ -296,7 +313,7 @@ impl Open {
     }
 
     fn receive_from(&mut self, limit: Option<Duration>, first: First) -> Result<(), ReceiveError> {
-        if self.has_packet()? {
+        if !self.is_drained() && self.has_packet()? {
             return Ok(());
         }
         let deadline = limit.map(|limit| Instant::now() + limit);
@@ -317,9 +334,11 @@ impl Open {
             self.make_room();
             let wait = if blocking || deadline.is_none() { Wait::Yes } else { Wait::No };
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+            let room_left = room.len();
             match self.stream.read(room, wait) {
                 Ok(0) => return Err(self.closed(None)),
                 Ok(read) => {
+                    self.filled |= read == room_left;
                     self.end += read;
                     self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
                     if self.has_packet()? {
@@ -447,6 +466,25 @@ mod tests {
             assert!(payload.iter().all(|byte| *byte == n as u8));
         }
         writer.join().unwrap();
+    }
+
+    #[test]
+    fn takes_more_at_a_time_once_a_container_has_sent_all_that_fitted() {
+        let (mut ours, mut theirs) = pair();
+        let lots = vec![packet(&[7; 8188]); 8].concat();
+        let mut received = |ours: &mut Connection| {
+            theirs.write_all(&lots).unwrap();
+            let mut counts = Vec::new();
+            while counts.iter().sum::<usize>() < lots.len() {
+                ours.receive(None).unwrap();
+                counts.push(ours.take_byte_counts().0 as usize);
+                while ours.next_packet().unwrap().is_some() {}
+                ours.forget_packets();
+            }
+            counts
+        };
+        assert_eq!(received(&mut ours), [MIN_BUFFER, MIN_BUFFER]);
+        assert_eq!(received(&mut ours), [lots.len()]);
     }
 
     #[test]

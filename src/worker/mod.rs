@@ -124,7 +124,7 @@ pub struct Overrides<'a> {
 #[derive(Debug)]
 pub struct Request<'a> {
     /// All but secret, route and JK_LB_ACTIVATION.
-    pub forward: ForwardRequest<'a>,
+    pub forward: &'a ForwardRequest<'a>,
     /// The body, with the part of it that is kept for another attempt.
     pub body: RequestBody,
     /// Options of the web server.
@@ -140,7 +140,7 @@ impl<'a> Request<'a> {
     /// A request with default options and no overrides. `body` must agree with the Content-Length among the headers of
     /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md section 2.1).
     #[inline]
-    pub fn new(forward: ForwardRequest<'a>, body: BodyKind) -> Self {
+    pub fn new(forward: &'a ForwardRequest<'a>, body: BodyKind) -> Self {
         Self {
             forward,
             body: RequestBody::new(body),

@@ -198,8 +198,8 @@ impl Lease<'_> {
         }
     }
 
-    /// Gives a connection back that another request may use, and the place with it.
-    pub fn give_back(mut self, connection: Connection, now: Instant) {
+    /// Keeps a connection that another request may use: it goes back when the lease ends.
+    pub fn keep(&mut self, connection: Connection, now: Instant) {
         self.first = Some(Idle { connection, used: now, checked: now });
     }
 }
@@ -227,6 +227,12 @@ mod tests {
     use crate::worker::AjpShared;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
+
+    impl Lease<'_> {
+        fn give_back(mut self, connection: Connection, now: Instant) {
+            self.keep(connection, now);
+        }
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 

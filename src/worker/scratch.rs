@@ -35,10 +35,11 @@ impl Scratch {
         Self(Vec::new())
     }
 
-    /// The first `length` bytes, to be written.
+    /// The first `length` bytes, to be written; what was in them is lost.
     pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
         if self.0.len() < length {
-            self.0.resize(length, 0);
+            // Anew, without a copy of what nobody wants: memory that is fresh from the system need not be zeroed.
+            self.0 = vec![0; length];
         }
         self.0.get_mut(..length).unwrap_or_default()
     }
@@ -50,11 +51,17 @@ impl Scratch {
 }
 
 impl Drop for Scratch {
+    #[inline(always)]
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
-        if buffer.is_empty() {
-            return;
+        if !self.0.is_empty() {
+            self.give_back();
         }
+    }
+}
+
+impl Scratch {
+    fn give_back(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
         // Fails only while the thread ends; then there is nothing to keep.
         let _ = SPARE.try_with(|cell| {
             let mut spare = cell.take();

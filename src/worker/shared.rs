@@ -4,7 +4,7 @@
 //! `Shared::enter_child`, in whose name it counts.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::balancer::State;
 use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
@@ -49,7 +49,7 @@ impl Shared {
 
     /// Unix time in seconds, as the slots keep it.
     pub fn now_s(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        shm::unix_s()
     }
 }
 

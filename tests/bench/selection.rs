@@ -125,7 +125,7 @@ fn work(port: usize, members: usize, more: &str, cookie: &str, times: usize) -> 
     for _ in 0..members + times {
         let forward =
             ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/app/page", ..ForwardRequest::default() };
-        let answer = balancer.service(&mut Request::new(forward, BodyKind::None), &mut Client, &balance, log);
+        let answer = balancer.service(&mut Request::new(&forward, BodyKind::None), &mut Client, &balance, log);
         answer.result.map_err(|failure| io::Error::other(failure.error.to_string()))?;
     }
     drop(siblings);

@@ -3,9 +3,10 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::worker::{Blame, BodyKind, Class, Error};
 
-use crate::engine::{Client, Engine};
+use crate::engine::{Client, Engine, kept};
 use crate::tomcat::{Peer, Script, Tomcat, chunk, packet, script};
 
 /// Serves one request and then does `after`, when it is told to; says when that is done.
@@ -255,7 +256,7 @@ fn two_idle(scripts: Vec<Script>, change: impl FnOnce(&mut mod_jk::config::AjpCo
                 // Both hold a connection before either is given back: the body is read after the lease is taken.
                 let mut client = Waiting { client: Client::default(), barrier: &both };
                 let forward = mod_jk::ajp::request::ForwardRequest { method: b"GET", uri: b"/", ..Default::default() };
-                let mut request = mod_jk::worker::Request::new(forward, BodyKind::None);
+                let mut request = mod_jk::worker::Request::new(&forward, BodyKind::None);
                 engine.worker.service(&mut request, &mut client, &Default::default(), engine.log()).unwrap();
             });
         }
@@ -468,8 +469,9 @@ fn many_requests_at_once_never_exceed_the_pool_and_never_mix_answers() {
             scope.spawn(move || {
                 for n in 0..50 {
                     let uri: &'static [u8] = format!("/{thread}/{n}").into_bytes().leak();
-                    let outcome =
-                        engine.send(b"GET", BodyKind::None, Client::default(), |request| request.forward.uri = uri);
+                    let outcome = engine.send(b"GET", BodyKind::None, Client::default(), |request| {
+                        request.forward = kept(ForwardRequest { uri, ..request.forward.clone() });
+                    });
                     assert_eq!(outcome.client.body, uri, "{:?}", outcome.result);
                 }
             });

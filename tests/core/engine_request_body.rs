@@ -1,10 +1,11 @@
 //! The request and its body (reference: ajp-side.md sections 2 and 11.5): one packet unasked when the length is known, one
 //! for each GetBodyChunk otherwise, and never a body that looks complete but is not.
 
+use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::balancer::{Activation, State};
 use mod_jk::worker::{Blame, BodyKind, Error, MemberContext};
 
-use crate::engine::{Client, Engine};
+use crate::engine::{Client, Engine, kept};
 use crate::tomcat::{Tomcat, script};
 
 #[test]
@@ -239,7 +240,9 @@ fn request_too_large_for_a_packet_is_413_and_not_sent() {
     let value = vec![b'v'; 9000];
     let value: &'static [u8] = value.leak();
     let list: &'static [(&[u8], &[u8])] = vec![(&b"X-Large"[..], value)].leak();
-    let outcome = engine.send(b"GET", BodyKind::None, Client::default(), |request| request.forward.headers = list);
+    let outcome = engine.send(b"GET", BodyKind::None, Client::default(), |request| {
+        request.forward = kept(ForwardRequest { headers: list, ..request.forward.clone() });
+    });
     assert_eq!(outcome.failed(), (413, 0, 0));
     assert!(!outcome.failure().error.aborts_client(), "the client is told");
     assert_eq!(engine.worker.shared().client_errors(), 1);
@@ -253,7 +256,9 @@ fn string_that_would_wrap_its_length_is_413() {
     let engine = Engine::with(Tomcat::closed_port(), |config| config.settings.max_packet_size = 65_536);
     let value: &'static [u8] = vec![b'v'; 65_536].leak();
     let list: &'static [(&[u8], &[u8])] = vec![(&b"X-Large"[..], value)].leak();
-    let outcome = engine.send(b"GET", BodyKind::None, Client::default(), |request| request.forward.headers = list);
+    let outcome = engine.send(b"GET", BodyKind::None, Client::default(), |request| {
+        request.forward = kept(ForwardRequest { headers: list, ..request.forward.clone() });
+    });
     assert_eq!(outcome.failed(), (413, 0, 0));
 }
 
@@ -302,7 +307,7 @@ fn body_is_replayed_to_a_member_with_smaller_packets() {
         uri: b"/",
         ..Default::default()
     };
-    let mut request = mod_jk::worker::Request::new(forward, BodyKind::Length(12_000));
+    let mut request = mod_jk::worker::Request::new(&forward, BodyKind::Length(12_000));
     let member = MemberContext::default();
     let failure = large.worker.service(&mut request, &mut client, &member, large.log()).unwrap_err();
     assert!(failure.recoverable);

@@ -197,7 +197,7 @@ fn bad_questions_are_refused() {
 /// One request through the balancer; nobody listens, so it is the choices that count. Returns the member of the first attempt.
 fn request(desk: &Desk, lb: &LbWorker, balance: &Balance<'_>) -> Option<String> {
     let forward = ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/", ..ForwardRequest::default() };
-    let mut request = Request::new(forward, BodyKind::None);
+    let mut request = Request::new(&forward, BodyKind::None);
     let answer = lb.service(&mut request, &mut Client::default(), balance, desk.log());
     answer.first.map(|report| String::from_utf8(report.name.to_vec()).unwrap())
 }

@@ -103,7 +103,7 @@ fn contactless() -> Desk {
 
 fn request(desk: &Desk) {
     let forward = ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/", ..ForwardRequest::default() };
-    let mut request = Request::new(forward, BodyKind::None);
+    let mut request = Request::new(&forward, BodyKind::None);
     let answer = desk.lbs()[0].service(&mut request, &mut Client::default(), &Balance::default(), desk.log());
     assert!(answer.result.is_err());
 }

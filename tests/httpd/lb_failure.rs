@@ -67,6 +67,24 @@ fn dead_member_costs_no_request_and_is_left_alone() {
 }
 
 #[test]
+fn request_that_failed_over_notes_its_first_and_its_last_member() {
+    let fields = "NAME ACCESSED SESSIONS ERRORS BUSY ACTIVATION STATE VALUE READ TRANSFERRED".split(' ');
+    let notes =
+        |which| fields.clone().map(|field| format!("%{{JK_LB_{which}_{field}}}n")).collect::<Vec<_>>().join(" ");
+    let format = format!("LogFormat \"{}|{}\" notes\nCustomLog logs/notes.log notes\n", notes("FIRST"), notes("LAST"));
+    let mut cluster = Cluster::start(2);
+    cluster.members[0].set(Mode::Down);
+    let httpd = cluster.httpd(AT_ONCE).config(&format).start();
+    assert_eq!(fetch(&httpd, None), (200, "w2".to_owned()));
+    let log = || std::fs::read_to_string(httpd.root().join("logs/notes.log")).unwrap();
+    wait::until(PATIENCE, "the notes", || log().ends_with('\n'));
+    let log = log();
+    let (first, last) = log.trim_end().split_once('|').unwrap();
+    assert!(first.starts_with("w1 1 1 1 0 ACT ERR ") && first.ends_with(" 0 0"), "{first}");
+    assert!(last.starts_with("w2 1 1 0 0 ACT OK ") && !last.contains('-') && !last.ends_with(" 0 0"), "{last}");
+}
+
+#[test]
 fn post_is_delivered_once_when_its_member_dies_after_reading_it() {
     let mut cluster = Cluster::start(3);
     cluster.members[0].set(Mode::Break);

@@ -111,7 +111,7 @@ impl Engine {
             server_port: 80,
             ..ForwardRequest::default()
         };
-        let mut request = Request::new(forward, kind);
+        let mut request = Request::new(kept(forward), kind);
         change(&mut request);
         let result = self.worker.service(&mut request, &mut client, member, self.log());
         Outcome { result, client }
@@ -121,6 +121,11 @@ impl Engine {
     pub(crate) fn maintain(&self, now: Instant) {
         self.worker.maintain(now, self.log());
     }
+}
+
+/// For as long as the test program runs.
+pub(crate) fn kept(forward: ForwardRequest<'static>) -> &'static ForwardRequest<'static> {
+    Box::leak(Box::new(forward))
 }
 
 impl Outcome {

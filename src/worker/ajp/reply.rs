@@ -107,8 +107,8 @@ impl<'w> Reply<'w> {
             let (name, address) = (self.worker.name(), &self.address);
             say!(self.log, Warn, "({name}) {address} does not want the connection reused, closing it");
         }
-        let served = Served { status: self.status, page: self.page, body_bytes: self.body_bytes, attempts: 0 };
-        Ok((served, end.keep))
+        let (status, ended) = (self.status, Instant::now());
+        Ok((Served { status, page: self.page, body_bytes: self.body_bytes, attempts: 0, ended }, end.keep))
     }
 
     fn packets(

@@ -40,6 +40,9 @@ pub(super) fn check_config(pool: Pool, main: *mut ffi::server_rec) -> c_int {
     let mut findings = loaded.diagnostics;
     findings.extend(main_config.process.shm_file.as_ref().and_then(|file| no_folder("JkShmFile", file)));
     let runtime_config = &loaded.config;
+    if main_config.process.watchdog_interval_s == 0 {
+        findings.extend(health_without_prober(runtime_config));
+    }
     for server in servers.iter() {
         let Some(config) = server.config() else { continue };
         findings.extend(config.findings.iter().cloned());
@@ -62,6 +65,26 @@ pub(super) fn check_config(pool: Pool, main: *mut ffi::server_rec) -> c_int {
         }
     }
     report(servers.log(), &findings)
+}
+
+/// Balancers that ask for probes nobody makes.
+fn health_without_prober(config: &config::Config) -> Option<Diagnostic> {
+    let balancers: Vec<&str> = config
+        .list
+        .iter()
+        .filter_map(|worker| match worker {
+            WorkerConfig::Lb(lb) if lb.extras.health => Some(lb.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    if balancers.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "jkx.worker.<lb>.health=on does nothing for {}: the watchdog makes the probes; set JkWatchdogInterval to a number of seconds",
+        balancers.join(", ")
+    );
+    Some(Diagnostic { origin: None, severity: Severity::Warning, message })
 }
 
 /// A file cannot be created where there is no folder, or where the user that starts httpd may not write.

@@ -204,11 +204,11 @@ impl AjpSlot {
         self.sequence.tag()
     }
 
-    /// Tag of host and port; differs after each change of either.
+    /// Tag of host and port; differs after each change of either. Unchecked: of a wrong one nothing comes but a look at the address.
     #[inline]
     #[must_use]
     pub fn address_sequence(&self) -> u32 {
-        self.numbers().map_or(NO_SEQUENCE, |numbers| numbers.address_sequence)
+        self.sequence.read(|side| self.sides.at(side).address_sequence.get())
     }
 
     /// The numeric settings, consistent: two cache lines that only an admin's update writes. `None`: somebody wrote over them.

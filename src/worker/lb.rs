@@ -371,7 +371,7 @@ impl LbWorker {
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
     ) -> Result<Served, Failure> {
-        downstream.queue_header(self.session_cookie(run, election.choice, route).as_deref());
+        downstream.queue_header(self.session_cookie(run, election.choice, member).as_deref());
         let forced = (!run.balance.forced_route.is_empty()).then_some(run.balance.forced_route);
         let context = MemberContext {
             route: forced.or(Some(route.as_bytes()).filter(|route| !route.is_empty())),
@@ -416,7 +416,9 @@ impl LbWorker {
         session::session_ids(&lookup, balance.cookies.iter().copied())
     }
 
-    fn session_cookie(&self, run: &Run<'_>, choice: Choice, route: &Text) -> Option<Vec<u8>> {
+    /// With the route of the member itself, also where the session was found by a domain (reference: lb-shm-status.md section 2.8): the
+    /// cookie is there to lead to this member from now on.
+    fn session_cookie(&self, run: &Run<'_>, choice: Choice, member: &Member) -> Option<Vec<u8>> {
         let balance = run.balance;
         if choice.sticky || !(self.config.set_session_cookie || balance.set_session_cookie) {
             return None;
@@ -426,6 +428,7 @@ impl LbWorker {
         let path = balance
             .session_cookie_path
             .map_or_else(|| self.config.session_cookie_path.as_str().into(), String::from_utf8_lossy);
+        let route = self.text(member, MemberText::Route);
         Some(session::session_cookie_header(&name, route.as_bytes(), &path, balance.secure))
     }
 
@@ -435,6 +438,10 @@ impl LbWorker {
             RouteSent::Member => MemberText::Route,
             RouteSent::Domain => MemberText::Domain,
         };
+        self.text(member, which)
+    }
+
+    fn text(&self, member: &Member, which: MemberText) -> Text {
         self.shared.region.member(member.slot).map(|slot| slot.text(which)).unwrap_or_default()
     }
 

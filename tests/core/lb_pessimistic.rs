@@ -50,7 +50,7 @@ fn nothing_is_logged_while_the_shared_lock_is_held() {
     let witness = Arc::new(Witness { region, lines: Mutex::default() });
     let logger = Logger::new(Level::Trace, Stamp::local(b""), Arc::clone(&witness) as Arc<dyn Sink>);
     let forward = ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/", ..ForwardRequest::default() };
-    let (mut request, mut client) = (Request::new(forward, BodyKind::None), Client::default());
+    let (mut request, mut client) = (Request::new(&forward, BodyKind::None), Client::default());
     // A session that is nobody's has a line of its own.
     let balance = Balance { cookies: &[b"JSESSIONID=a.other"], ..Balance::default() };
     let log = Log { logger: &logger, context: b"id" };

@@ -249,3 +249,12 @@ fn hundreds_of_silent_members_do_not_keep_the_prober_from_the_others() {
     let _httpd = crate::support::httpd::Httpd::builder().children(1).workers(&workers).config(config).start();
     wait::until(PATIENCE, "the last member to be probed", || backend.connections() > 0);
 }
+
+#[test]
+fn health_without_a_watchdog_is_told_at_the_start() {
+    let cluster = Cluster::start(1);
+    let builder = |config: &str| cluster.httpd("jkx.worker.lb.health=on\n").config(config);
+    let told = "jkx.worker.<lb>.health=on does nothing for lb: the watchdog makes the probes; set JkWatchdogInterval";
+    assert!(builder("").start().error_log().contains(told));
+    assert!(!builder("JkWatchdogInterval 1\n").start().error_log().contains(told));
+}

@@ -168,3 +168,13 @@ fn session_cookie_of_the_balancer_names_the_member_that_served() {
     let sticky = crate::support::backend::ask(&httpd, &get.header("Cookie", "JSESSIONID=.w1"));
     assert!(sticky.head.all("Set-Cookie").is_empty());
 }
+
+#[test]
+fn session_cookie_names_the_member_where_the_session_was_found_by_its_domain() {
+    let cluster = Cluster::start(2);
+    let more = "worker.lb.set_session_cookie=1\nworker.w1.route=d.n1\nworker.w2.route=d.n2\nworker.w1.activation=s";
+    let httpd = cluster.httpd(more).start();
+    let get = crate::support::http_client::Request::new("GET", "/x").header("Cookie", "JSESSIONID=abc.d.n1");
+    let moved = crate::support::backend::ask(&httpd, &get);
+    assert_eq!(moved.head.all("Set-Cookie"), ["JSESSIONID=.d.n2;PATH=/;HttpOnly"]);
+}

@@ -120,8 +120,8 @@ start() {
     choose_subnet
     tests/container/image.sh tomcat httpd
     if remove; then say "removed what an earlier run had left"; fi
-    trap 'trap "" INT TERM HUP; say "removing the half-started cluster"; remove || true' EXIT
-    trap 'exit 130' INT TERM HUP
+    trap 'trap "" INT TERM HUP PIPE; say "removing the half-started cluster" || true; remove || true' EXIT
+    trap 'exit 130' INT TERM HUP PIPE
     say "starting three Tomcats, two httpds and the balancer (log: $log)"
     # In a shell of its own, whose output alone goes to the log.
     (compose up -d --no-build) >"$log" 2>&1 || die "the engine did not start it: $(reason)"
@@ -136,7 +136,7 @@ start() {
         done
         say "port $one answers"
     done
-    trap - EXIT INT TERM HUP
+    trap - EXIT INT TERM HUP PIPE
     cat <<END
 
 The balancer:          http://127.0.0.1:$PORT/counter.jsp

@@ -5,6 +5,9 @@
 #
 # The order of the stages is meant: the classic builder works from the top down to the target.
 
+# As in Cargo.toml.
+ARG VERSION=1.3.0
+
 FROM debian:bookworm-slim AS toolchain
 # rustc-web is the newer Rust that Debian keeps for its browsers. It has no command of the plain name.
 RUN apt-get update -q \
@@ -30,23 +33,27 @@ FROM debian:bookworm-slim AS httpd
 RUN apt-get update -q \
  && apt-get install -q -y --no-install-recommends apache2-bin media-types \
  && rm -rf /var/lib/apt/lists/*
-# Everything that may be mounted over lies in conf; the rest belongs to the image. The logs go where the container's do.
+# Everything that may be mounted over lies in conf; the rest belongs to the image. The logs go where the container's do: the link is
+# for a mounted file that says logs/mod_jk.log. Any user of group 0 may write to logs, as platforms with users of their own want it.
 RUN mkdir -p /srv/httpd/conf/conf.d /srv/httpd/htdocs /srv/httpd/logs \
  && ln -s /usr/lib/apache2/modules /srv/httpd/modules \
  && ln -s /proc/self/fd/1 /srv/httpd/logs/mod_jk.log \
- && chown www-data:www-data /srv/httpd/logs
+ && chown www-data:root /srv/httpd/logs \
+ && chmod 0775 /srv/httpd/logs
 COPY conf/httpd-jk.conf conf/workers.properties conf/uriworkermap.properties conf/container/httpd.conf /srv/httpd/conf/
+RUN sed -i 's#^JkLogFile .*#JkLogFile /proc/self/fd/1#' /srv/httpd/conf/httpd-jk.conf
 COPY conf/container/httpd-health /usr/local/bin/
 COPY --from=build /out/mod_jk.so /usr/lib/apache2/modules/
 WORKDIR /srv/httpd
 USER www-data
 EXPOSE 8080
 # OPTIONS * is answered by httpd itself, whatever is mounted and whether or not a Tomcat lives.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["httpd-health", "8080"]
+ENV HEALTH_PORT=8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["httpd-health"]
 # Graceful stop: requests under way are finished (GracefulShutdownTimeout in httpd.conf says how long that may take).
 STOPSIGNAL SIGWINCH
 CMD ["apache2", "-d", "/srv/httpd", "-f", "conf/httpd.conf", "-D", "FOREGROUND"]
-ARG VERSION=1.3.0
+ARG VERSION
 ARG SOURCE
 ARG REVISION
 LABEL org.opencontainers.image.title="httpd with mod_jk" \
@@ -68,17 +75,22 @@ FROM httpd:2.4 AS official
 COPY conf/httpd-jk.conf conf/workers.properties conf/uriworkermap.properties /usr/local/apache2/conf/
 COPY conf/container/httpd-health /usr/local/bin/
 COPY --from=build-official /out/mod_jk.so /usr/local/apache2/modules/
-# The official httpd.conf, with the sample of the module included and the port and files that need no root rights.
+# The official httpd.conf, with the sample of the module included, the port and files that need no root rights, and the graceful
+# stop and quiet health check of the other image.
 RUN cd /usr/local/apache2 \
- && sed -i 's/^Listen 80$/Listen 8080/' conf/httpd.conf \
- && printf '%s\n' 'ServerName localhost' 'PidFile logs/httpd.pid' 'Include conf/httpd-jk.conf' 'IncludeOptional conf/conf.d/*.conf' >>conf/httpd.conf \
+ && sed -i -e 's/^Listen 80$/Listen 8080/' -e 's#^\( *CustomLog /proc/self/fd/1 common\)$#\1 env=!health#' conf/httpd.conf \
+ && sed -i 's#^JkLogFile .*#JkLogFile /proc/self/fd/1#' conf/httpd-jk.conf \
+ && printf '%s\n' 'ServerName localhost' 'PidFile logs/httpd.pid' 'GracefulShutdownTimeout 30' 'SetEnvIf Request_URI "^\*$" health' \
+        'Include conf/httpd-jk.conf' 'IncludeOptional conf/conf.d/*.conf' >>conf/httpd.conf \
  && ln -sf /proc/self/fd/1 logs/mod_jk.log \
- && chown www-data:www-data logs
+ && chown www-data:root logs \
+ && chmod 0775 logs
 USER www-data
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["httpd-health", "8080"]
+ENV HEALTH_PORT=8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["httpd-health"]
 STOPSIGNAL SIGWINCH
-ARG VERSION=1.3.0
+ARG VERSION
 ARG SOURCE
 ARG REVISION
 LABEL org.opencontainers.image.title="official httpd with mod_jk" \

@@ -63,12 +63,13 @@ fuzz: ## fuzz every parser (FUZZ='600 uriworkermap': seconds and targets); needs
 toml: ## a workers.properties as workers.toml, on standard output (FILE=/path/workers.properties)
 	@cargo run --quiet --locked --example workers-to-toml -- '$(FILE)'
 
-# The builds use the host's network, so that packages can also be had where the engine's bridge leads nowhere.
+# The builds use the host's network, so that packages can also be had where the engine's bridge leads nowhere. What is set on make's
+# command line comes to the scripts in their environment, whatever characters it has.
 image: ## build the Docker image mod_jk: Debian's httpd with the module (IMAGES=official: on the official httpd image)
-	@tests/container/image.sh $(IMAGES)
+	@tests/container/image.sh $$IMAGES
 
 cluster: ## three Tomcats, two httpds and a balancer in containers (CLUSTER_PORT=18080: on other ports)
-	@$(if $(CLUSTER_PORT),CLUSTER_PORT=$(CLUSTER_PORT)) tests/container/cluster.sh start
+	@tests/container/cluster.sh start
 
 cluster-stop: ## remove the cluster
 	@tests/container/cluster.sh stop

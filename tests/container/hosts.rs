@@ -46,6 +46,8 @@ pub(crate) struct Web {
     pub(crate) container: String,
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    /// How the balancer calls it.
+    pub(crate) member: String,
 }
 
 impl Hosts {
@@ -64,12 +66,7 @@ impl Hosts {
     fn start_tomcat(&self, number: usize, replication: Replication) {
         let name = format!("tomcat{number}");
         let options = if replication == Replication::First { 6 } else { 8 };
-        let settings = [
-            format!("ROUTE={name}"),
-            format!("MEMBER={number}"),
-            format!("SUBNET={}", self.subnet),
-            format!("SEND_OPTIONS={options}"),
-        ];
+        let settings = [format!("ROUTE={name}"), format!("MEMBER={number}"), format!("SEND_OPTIONS={options}")];
         let mut command = self.create(&name, &self.tomcat_address(number));
         for setting in &settings {
             command.extend(["--env".to_owned(), setting.clone()]);
@@ -96,6 +93,8 @@ impl Hosts {
             address,
             "--env",
             "AJP_SECRET=secret-of-the-tests",
+            "--env",
+            &format!("SUBNET={}", self.subnet),
         ]
         .map(str::to_owned)
         .to_vec()
@@ -153,7 +152,8 @@ impl Hosts {
             must(&["cp", from, &format!("{container}:{to}")]);
         }
         must(&["start", &container]);
-        Web { container, name: name.to_owned(), address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        let outside = SocketAddr::from(([127, 0, 0, 1], port));
+        Web { container, name: name.to_owned(), address: outside, member: format!("http://{address}:8080") }
     }
 
     /// Cuts a host's cable.

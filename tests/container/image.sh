@@ -6,8 +6,8 @@
 # tomcat    mod_jk-tomcat    the Tomcat of `make cluster` and of the tests
 # base=NAME NAME             the base alone, under this name, unless there is such an image
 #
-# The bases are pulled from the registry. Where that fails, an equal one is made here and imported under the same name, with
-# a label that says so; an image that is already there is taken as it is. Nothing else of the engine is touched.
+# The bases are pulled from the registry. Where none can be reached, an equal one is made here and imported under the same name,
+# with a label that says so; an image that is already there is taken as it is. Nothing else of the engine is touched.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/container/engine.sh
@@ -15,6 +15,8 @@ cd "$(dirname "$0")/../.."
 debian=debian:bookworm-slim
 readonly official=httpd:2.4 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 readonly work=target/image
+# What commands say when they reach nobody.
+readonly unreachable='no such host|server misbehaving|failure (in name resolution|resolving)|could( not|n.t) (resolve|connect)|unable to connect|proxyconnect|connection (refused|timed out|reset)|(host|network) is unreachable|no route to host|(i/o|handshake) timeout|timeout exceeded|deadline exceeded|operation timed out'
 
 as_root() {
     if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
@@ -23,14 +25,19 @@ as_root() {
 # What the builds of this run share: the host's network, because package downloads must also work where the engine's own
 # bridge leads nowhere; the proxies of this shell.
 build() { # build <image> <what it is> <argument>...
-    local image=$1 what=$2 log
+    local image=$1 what=$2 log output cause
     shift 2
     log=$work/$(tr ':/' '--' <<<"$image").log
     say "building $image: $what (log: $log)"
-    docker build "${classic[@]}" --network=host --tag "$image" --label "$label" \
+    # In a session of its own, so that Ctrl-C comes to this script alone.
+    setsid -w docker build "${classic[@]}" --network=host --tag "$image" --label "$label" \
         --build-arg http_proxy --build-arg https_proxy --build-arg no_proxy "$@" >"$log" 2>&1 && return
-    tail -n 25 "$log" >&2
-    die "building $image failed; the whole output is in $log"
+    output=$(sed -e 's/\x1b\[[0-9;]*m//g' -e '/^ *$/d' "$log")
+    cause=$(grep -iE "$unreachable" <<<"$output" | tail -n 1) && die "no network: building $image failed: ${cause:0:200} (log: $log)"
+    cause=$(grep -E '^(E: |error|.*: (fatal )?error)' <<<"$output" || grep -vE '^(The command|Removing intermediate)' <<<"$output")
+    echo "image: building $image failed: $(tail -n 1 <<<"$cause" | cut -c 1-200) (log: $log, its end:)" >&2
+    tail -n 25 <<<"$output" >&2
+    exit 1
 }
 
 # A host that trusts certificates of its own (a company's proxy, say) shares them with the stage that downloads crates.
@@ -46,12 +53,15 @@ if [[ ${DOCKER_BUILDKIT:-} == 0 ]]; then classic=(--force-rm); fi
 
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# Pulls an image unless it is here; false if neither succeeds.
+# Pulls an image unless it is here; false if no registry can be reached.
 pull() {
+    local answer
     if present "$1"; then return; fi
     say "pulling $1"
-    if docker pull -q "$1" >/dev/null 2>"$work/pull.log"; then return; fi
-    say "no registry answers with $1 ($(tail -n 1 "$work/pull.log" | tail -c 100)); making an equal base"
+    answer=$(docker pull -q "$1" 2>&1) && return
+    answer=$(tail -n 1 <<<"$answer" | cut -c 1-300)
+    grep -qiE "$unreachable" <<<"$answer" || die "$1 cannot be pulled: $answer"
+    say "no registry answers with $1 ($answer); making an equal base"
     return 1
 }
 
@@ -91,14 +101,39 @@ official_base() {
         --label "$label.base=debian-source" tests/container/httpd-base
 }
 
+# What does not wait for each other is built side by side; each part says itself what went wrong.
+parts=()
+beside() {
+    "$@" &
+    parts+=($!)
+}
+await_parts() {
+    local part failed=
+    for part in "${parts[@]}"; do wait "$part" || failed=yes; done
+    parts=()
+    [[ -z $failed ]] || exit 1
+}
+interrupt() { # Background jobs do not hear Ctrl-C. The part goes first, so that it has nothing to say about its build.
+    local part builds
+    trap '' INT TERM
+    for part in "${parts[@]}"; do
+        mapfile -t builds < <(pgrep -P "$part")
+        kill "$part" "${builds[@]}" 2>/dev/null || true
+    done
+    say "interrupted" >&2
+    exit 130
+}
+trap interrupt INT TERM
+
 wanted=("$@")
 if [[ $# == 0 ]]; then wanted=(httpd); fi
 need_engine
 share_certificates
 version=$(sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# Where the sources are, for the labels: the remote's address without a user's name or password.
-source=$(git config --get remote.origin.url 2>/dev/null | sed -n 's#^\(https\?://\)\([^/@]*@\)\?#\1#p') || source=
-revision=$(git rev-parse HEAD 2>/dev/null) || revision=
+# Where the sources are, for the labels: the remote's address without a user's name or password, as https where it is ssh.
+source=$(git config --get remote.origin.url 2>/dev/null |
+    sed -nE -e 's#^(https?://)([^/@]*@)?#\1#p' -e 's#^ssh://([^/@]*@)?([^/:]+)(:[0-9]+)?/#https://\2/#p' -e 's#^[^/@:]+@([^/:]+):#https://\1/#p') || source=
+revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null) || revision=
 labels=(--build-arg "VERSION=$version" --build-arg "SOURCE=$source" --build-arg "REVISION=$revision")
 
 wants() { [[ " ${wanted[*]} " == *" $1 "* ]]; }
@@ -109,26 +144,13 @@ for image in "${wanted[@]}"; do
     *) die "no image '$image': httpd, official or tomcat" ;;
     esac
 done
-# What does not wait for each other is built side by side; each part says itself what went wrong.
-parts=()
-# Background jobs do not hear Ctrl-C.
-trap 'for part in "${parts[@]}"; do pkill -P "$part" || true; done; exit 130' INT TERM
 if wants httpd || wants official || wants tomcat; then debian_base; fi
-if wants tomcat; then
-    build mod_jk-tomcat:latest "Debian's Tomcat 10, for the cluster and the tests" tests/container/tomcat &
-    parts+=($!)
-fi
+if wants tomcat; then beside build mod_jk-tomcat:latest "Debian's Tomcat 10, for the cluster and the tests" tests/container/tomcat; fi
+if wants official; then beside official_base; fi
+if wants httpd; then beside build mod_jk:latest "Debian's httpd with the module" "${labels[@]}" --target httpd .; fi
+await_parts
 if wants official; then
-    official_base &
-    parts+=($!)
-fi
-if wants httpd; then
-    build mod_jk:latest "Debian's httpd with the module" "${labels[@]}" --target httpd . &
-    parts+=($!)
-fi
-for part in "${parts[@]}"; do wait "$part" || failed=yes; done
-[[ -z ${failed:-} ]] || exit 1
-if wants official; then
-    build mod_jk:official "the official httpd image with the module" "${labels[@]}" --target official .
+    beside build mod_jk:official "the official httpd image with the module" "${labels[@]}" --target official .
+    await_parts
 fi
 say "done: $(docker image ls --filter "label=$label" --format '{{.Repository}}:{{.Tag}} ({{.Size}})' | grep '^mod_jk' | paste -sd ' ')"

@@ -44,7 +44,7 @@ fn rolling_restart_of_the_tomcats_by_stop_and_activate_fails_no_request() {
 fn drain(front: &Web, web: &Web, on: bool) {
     let page = front.page("/balancer-manager");
     let nonce = page.split("nonce=").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce");
-    let form = format!("w_status_N={}&w=http://{}:8080&b=webs&nonce={nonce}", u8::from(on), web.name);
+    let form = format!("w_status_N={}&w={}&b=webs&nonce={nonce}", u8::from(on), web.member);
     let request = Request::new("POST", "/balancer-manager")
         .header("Content-Type", "application/x-www-form-urlencoded")
         .header("Host", front.address.to_string())
@@ -52,18 +52,14 @@ fn drain(front: &Web, web: &Web, on: bool) {
     let request = request.body(crate::support::http_client::Body::Length(form.into_bytes()));
     assert_eq!(Client::once(front.address, &request).unwrap().status(), 200);
     let page = front.page("/balancer-manager");
-    let rows = page.split("<tr>").filter(|row| row.contains(&format!(">http://{}:8080<", web.name)));
+    let rows = page.split("<tr>").filter(|row| row.contains(&format!(">{}<", web.member)));
     assert!(rows.clone().all(|row| row.contains("Drn") == on), "{page}");
 }
 
 /// Requests that the balancer has under way to this httpd.
 fn busy(front: &Web, web: &Web) -> String {
     let page = front.page("/balancer-manager");
-    let row = page
-        .split("<tr>")
-        .find(|row| row.contains(&format!(">http://{}:8080<", web.name)))
-        .expect("its row")
-        .to_owned();
+    let row = page.split("<tr>").find(|row| row.contains(&format!(">{}<", web.member))).expect("its row").to_owned();
     row.split("<td>").nth(8).and_then(|cell| cell.split('<').next()).expect("a number").trim().to_owned()
 }
 

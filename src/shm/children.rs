@@ -8,11 +8,11 @@
 //!   entry:      pid | generation | start time (clock ticks since boot) | spare          32 bytes per child
 //!   row:        u16 child 0 | u16 child 1 | ... | u16 of all without an entry           per AJP worker: busy, connected;
 //!                                                                                       per load balancer: busy
-//!                                                                                       per member: busy, under Busyness
+//!               u64 child 0 | ...                                                       per member: load, under Busyness
 //! ```
 //!
-//! One number is a total all the same, because choosing must not walk over the children: the load of a member under Busyness. It is kept
-//! beside a row of its own ([`Weight`]), so that the share of the dead is known.
+//! One number is a total all the same, because choosing must not walk over the children: the load of a member under Busyness. Beside it
+//! lies a row of what each child added ([`super::Weight`]), so that the share of the dead is known whatever the factors have become.
 //!
 //! The races, by name:
 //!
@@ -27,21 +27,17 @@
 //!   kept until that process ends.
 //! - *Death while claiming or reaping.* Both hold the writers' lock; the pid is stored last and cleared last, so a half-claimed
 //!   entry is free, and a half-reaped one still names the dead and is reaped again.
-//! - *Kill between a member's cell and its load.* The cell is counted first and left last, so the load can only become too small by that one
-//!   request, and never keeps what nobody takes back. It stops at 0, so the next idle moment mends it.
+//! - *Kill between a member's cell and its load.* The cell is added to first and taken from last, so the load can only become too small by
+//!   that one request, and never keeps what nobody takes back. It stops at 0, so the next idle moment mends it.
 //! - *Stale handle.* A child that left, or was reaped in error, has an old generation; it counts nothing more. Leaving a
 //!   cell stops at 0 in any case.
 
 use std::io::Read;
 use std::sync::Arc;
 #[cfg(not(loom))]
-pub(super) use std::sync::atomic::AtomicU16;
-#[cfg(not(loom))]
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(loom)]
-pub(super) use loom::sync::atomic::AtomicU16;
 #[cfg(loom)]
 use loom::sync::atomic::AtomicU32;
 
@@ -49,10 +45,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::Region;
-use super::cell::Counter;
 use super::error::ShmError;
-use super::tally::{self, Tally};
-use crate::balancer::Method;
+use super::tally::{self, CountCell, Tally};
 
 /// One row of the table of children.
 #[derive(Debug)]
@@ -110,24 +104,6 @@ impl Busy<'_> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.region.leave(self.row, self.child);
-    }
-}
-
-/// One request of a member under Busyness: in its load and in the count of its child until dropped.
-#[derive(Debug)]
-#[must_use = "the request is part of the load while this lives"]
-pub struct Weight<'a> {
-    load: Option<&'a Counter>,
-    step: u64,
-    /// Left after the load is taken back.
-    _busy: Busy<'a>,
-}
-
-impl Drop for Weight<'_> {
-    fn drop(&mut self) {
-        if let Some(load) = self.load {
-            load.subtract(self.step);
-        }
     }
 }
 
@@ -221,16 +197,6 @@ impl Region {
         busy
     }
 
-    /// Adds `step` to the load of member `member`, and remembers whose it is: what a dead child added is taken back.
-    pub fn weigh(&self, child: Child, member: usize, step: u64) -> Weight<'_> {
-        let busy = self.enter(self.layout().member_row(member), child);
-        let load = self.member(member).map(|slot| &slot.value);
-        if let Some(load) = load {
-            load.add(step);
-        }
-        Weight { load, step, _busy: busy }
-    }
-
     /// Counts a connection of AJP worker `ajp`, and keeps its `max_connected`.
     pub fn connect(self: &Arc<Self>, child: Child, ajp: usize) -> Connected {
         let row = self.layout().connected_row(ajp);
@@ -251,7 +217,7 @@ impl Region {
     /// Requests in flight on the AJP worker of each member of load balancer `lb`, in the order of [`super::Plan::members_of`].
     pub fn busy_of_members(&self, lb: usize) -> impl Iterator<Item = u32> {
         let layout = self.layout();
-        let stride = layout.row_bytes / size_of::<AtomicU16>();
+        let stride = layout.row_bytes / size_of::<CountCell>();
         let cells = self.cells();
         let used = self.entries_used().min(layout.row_cells.saturating_sub(1));
         self.plan().ajps_of(lb).map(move |ajp| {
@@ -315,8 +281,12 @@ impl Region {
     }
 
     /// The child's cell.
-    fn tally(&self, row: usize, child: Child) -> Option<Tally<'_>> {
-        let row = self.row(row);
+    fn tally(&self, row: usize, child: Child) -> Option<Tally<'_, CountCell>> {
+        self.cell_of(self.row(row), child)
+    }
+
+    /// The child's cell of `row`; the last one is that of all without an entry.
+    pub(super) fn cell_of<'a, C>(&'a self, row: &'a [C], child: Child) -> Option<Tally<'a, C>> {
         let Some(index) = child.entry else { return Some(Tally { cell: row.last()?, owner: None }) };
         let entry = self.entries().get(index)?;
         Some(Tally { cell: row.get(index)?, owner: Some((&entry.generation, child.generation)) })
@@ -347,32 +317,21 @@ impl Region {
                 tally::clear(cell);
             }
         }
+        self.clear_loads(index);
         entry.start_time.store(0, Ordering::Relaxed);
         entry.pid.store(0, Ordering::Release);
-    }
-
-    /// What the owner of an entry had in flight under Busyness. A reaper that dies in the middle leaves the cells to the next one, which
-    /// takes some back twice; see the races above.
-    fn take_loads_back(&self, index: usize) {
-        let by_busy =
-            (0..self.plan().lb_count()).filter(|lb| self.lb(*lb).is_some_and(|slot| slot.method() == Method::Busyness));
-        for member in by_busy.flat_map(|lb| self.plan().members_of(lb)) {
-            let cell = self.layout().member_row(member).and_then(|row| self.row(row).get(index));
-            if let (Some(cell), Some(slot)) = (cell, self.member(member)) {
-                tally::take_back(&slot.value, cell, slot.multiplier());
-            }
-        }
     }
 
     fn has_cells(&self, index: usize) -> bool {
         (0..self.layout().rows())
             .any(|row| self.row(row).get(index).is_some_and(|cell| cell.load(Ordering::Relaxed) != 0))
+            || self.has_loads(index)
     }
 }
 
 #[inline]
-fn total(shared: &AtomicU16, own: &[AtomicU16]) -> u32 {
-    let load = |cell: &AtomicU16| u32::from(cell.load(Ordering::Relaxed));
+fn total(shared: &CountCell, own: &[CountCell]) -> u32 {
+    let load = |cell: &CountCell| u32::from(cell.load(Ordering::Relaxed));
     // At most MAX_CHILDREN + 1 times 65,535: no overflow.
     load(shared) + own.iter().map(load).sum::<u32>()
 }

@@ -19,7 +19,7 @@ use super::lock::LockCell;
 pub(super) const MAGIC: [u8; 8] = *b"!JKSHMR1";
 
 /// Changes with every change of layout.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// See the picture above.
 #[derive(Debug)]

@@ -38,6 +38,7 @@ mod restore;
 mod sequence;
 mod slot;
 mod tally;
+mod weight;
 mod writer;
 
 use std::fs::File;
@@ -49,7 +50,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 pub use cause::{Cause, FAILINGS, Failing};
 pub use cell::{Counter, StateCell, TEXT_MAX, Text};
-pub use children::{Busy, Child, Connected, Weight};
+pub use children::{Busy, Child, Connected};
 pub use clock::unix_s;
 pub use drain::{Drain, DrainEnd, Draining};
 pub use error::ShmError;
@@ -60,16 +61,18 @@ pub use member::{MemberSlot, MemberText};
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
 pub use probe::{Found, ProbeStreak};
 pub use slot::{Address, AjpNumbers, AjpSlot};
+pub use weight::Weight;
 pub use writer::Writer;
 
 use crate::balancer::MemberView;
-use children::{AtomicU16, ChildEntry};
+use children::ChildEntry;
 use file::FileName;
 pub use file::remove_leftovers;
 use header::{Header, MAGIC, VERSION};
 use late::Late;
 use lock::Mark;
 use plan::{Layout, Part};
+use tally::{CountCell, LoadCell};
 
 /// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md section 3.2).
 const MIN_REQUESTED_SIZE: u64 = 74_112;
@@ -320,17 +323,27 @@ impl Region {
 
     /// In-flight cells of one row; the last is that of all children without an entry.
     #[inline]
-    fn row(&self, row: usize) -> &[AtomicU16] {
+    fn row(&self, row: usize) -> &[CountCell] {
         if row >= self.layout.rows() {
             return &[];
         }
         self.part(Part { offset: self.layout.cells + row * self.layout.row_bytes, count: self.layout.row_cells })
     }
 
+    /// Loads in flight of one member, by child; the last is that of all children without an entry.
+    #[inline]
+    fn load_row(&self, member: usize) -> &[LoadCell] {
+        if member >= self.layout.members.count {
+            return &[];
+        }
+        let offset = self.layout.loads + member * self.layout.load_row_bytes;
+        self.part(Part { offset, count: self.layout.row_cells })
+    }
+
     /// In-flight cells of all rows, with what lies between them.
-    fn cells(&self) -> &[AtomicU16] {
+    fn cells(&self) -> &[CountCell] {
         let bytes = self.layout.rows() * self.layout.row_bytes;
-        self.part(Part { offset: self.layout.cells, count: bytes / size_of::<AtomicU16>() })
+        self.part(Part { offset: self.layout.cells, count: bytes / size_of::<CountCell>() })
     }
 
     fn header(&self) -> &Header {
@@ -364,7 +377,9 @@ impl Region {
 unsafe trait Shared {}
 
 // SAFETY: one atomic.
-unsafe impl Shared for AtomicU16 {}
+unsafe impl Shared for CountCell {}
+// SAFETY: one atomic.
+unsafe impl Shared for LoadCell {}
 // SAFETY: repr(C); Counter, StateCell, Word, Sequence, TextCell are transparent over atomics, Histogram is an array of Counter.
 unsafe impl Shared for AjpSlot {}
 // SAFETY: repr(C), of the same parts as AjpSlot.

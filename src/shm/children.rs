@@ -5,7 +5,7 @@
 //! the sum of a row. So one atomic addition enters, one leaves, and no death can fall between two of them.
 //!
 //! ```text
-//!   entry:      pid | generation | start time (clock ticks since boot) | spare          32 bytes per child
+//!   entry:      pid | generation | start time (clock ticks since boot) | mark           32 bytes per child
 //!   row:        u16 child 0 | u16 child 1 | ... | u16 of all without an entry           per AJP worker: busy, connected;
 //!                                                                                       per load balancer: busy
 //!               u64 child 0 | ...                                                       per member: load, under Busyness
@@ -58,7 +58,17 @@ pub(super) struct ChildEntry {
     generation: AtomicU32,
     /// 0 = unknown.
     start_time: AtomicU64,
-    _spare: [AtomicU64; 2],
+    /// [`MARK`], always; anything else was written by a stranger.
+    mark: AtomicU64,
+    _spare: AtomicU64,
+}
+
+const MARK: u64 = u64::from_ne_bytes(*b"!JKCHILD");
+
+impl ChildEntry {
+    fn bears_mark(&self) -> bool {
+        self.mark.load(Ordering::Relaxed) == MARK
+    }
 }
 
 #[cfg(not(loom))]
@@ -75,6 +85,17 @@ pub struct Child {
 impl Child {
     /// For a process that has not registered: its counts are right, but a kill -9 leaves them behind.
     pub const UNREGISTERED: Self = Self { entry: None, generation: 0 };
+
+    /// In one word, for [`super::OwnChild`]. Entries have at most 16 bits.
+    pub(super) fn to_word(self) -> u64 {
+        let entry = self.entry.map_or(0, |entry| entry as u64 + 1);
+        entry << 32 | u64::from(self.generation)
+    }
+
+    pub(super) fn from_word(word: u64) -> Self {
+        let entry = usize::try_from(word >> 32).unwrap_or(0).checked_sub(1);
+        Self { entry, generation: u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0) }
+    }
 
     /// Whether there was an entry for this child.
     #[must_use]
@@ -165,7 +186,7 @@ impl Region {
                 && (pid == 0 || entry.start_time.load(Ordering::Relaxed) == start_time);
             if unchanged {
                 self.clear(index, entry);
-                reaped += usize::from(dead);
+                reaped += usize::from(dead && entry.bears_mark());
             }
         }
         Ok(reaped)
@@ -199,7 +220,7 @@ impl Region {
 
     /// Counts a connection of AJP worker `ajp`, and keeps its `max_connected`.
     pub fn connect(self: &Arc<Self>, child: Child, ajp: usize) -> Connected {
-        let row = self.layout().connected_row(ajp);
+        let (row, child) = (self.layout().connected_row(ajp), self.named(child));
         let (row, total) = self.count(row, child);
         if let Some(slot) = self.ajp(ajp) {
             slot.max_connected.raise(u64::from(total));
@@ -264,6 +285,7 @@ impl Region {
     }
 
     fn enter(&self, row: Option<usize>, child: Child) -> Busy<'_> {
+        let child = self.named(child);
         let (row, total) = self.count(row, child);
         Busy { region: self, row, child, total }
     }
@@ -271,6 +293,10 @@ impl Region {
     /// Adds one to the child's cell of `row`; answers the row when it was counted, and the sum of the row.
     fn count(&self, row: Option<usize>, child: Child) -> (Option<usize>, u32) {
         let counted = row.filter(|&row| self.tally(row, child).is_some_and(Tally::enter));
+        if counted.is_none() && !self.bears_marks(child) {
+            // Until the repair a sum of what was written over would close every worker that has a limit.
+            return (None, 1);
+        }
         (counted, self.sum(row))
     }
 
@@ -287,9 +313,59 @@ impl Region {
 
     /// The child's cell of `row`; the last one is that of all without an entry.
     pub(super) fn cell_of<'a, C>(&'a self, row: &'a [C], child: Child) -> Option<Tally<'a, C>> {
-        let Some(index) = child.entry else { return Some(Tally { cell: row.last()?, owner: None }) };
+        let Some(index) = child.entry else {
+            return Some(Tally { cell: row.last()?, owner: (&self.header().shared_generation, child.generation) });
+        };
         let entry = self.entries().get(index)?;
-        Some(Tally { cell: row.get(index)?, owner: Some((&entry.generation, child.generation)) })
+        Some(Tally { cell: row.get(index)?, owner: (&entry.generation, child.generation) })
+    }
+
+    /// `child` as it counts now: those without an entry share a generation, too.
+    pub(super) fn named(&self, child: Child) -> Child {
+        match child.entry {
+            Some(_) => child,
+            None => Child { generation: self.header().shared_generation.load(Ordering::Relaxed), ..child },
+        }
+    }
+
+    /// Whether what `child` counts still goes where it looks for it.
+    #[must_use]
+    pub fn knows(&self, child: Child) -> bool {
+        self.own_entry(child).is_some()
+    }
+
+    /// Whether the entry of `child` was not written over.
+    fn bears_marks(&self, child: Child) -> bool {
+        child.entry.is_none_or(|index| self.entries().get(index).is_some_and(ChildEntry::bears_mark))
+    }
+
+    /// Whether nobody wrote over the table of children, or between the rows of cells.
+    pub(super) fn has_intact_counts(&self) -> bool {
+        let stride = self.layout().row_bytes / size_of::<CountCell>();
+        let gaps = self.cells().chunks(stride.max(1)).filter_map(|row| row.get(self.layout().row_cells..));
+        self.entries().iter().all(ChildEntry::bears_mark)
+            && gaps.flatten().all(|cell| cell.load(Ordering::Relaxed) == 0)
+    }
+
+    pub(super) fn mark_entries(&self) {
+        self.entries().iter().for_each(|entry| entry.mark.store(MARK, Ordering::Relaxed));
+    }
+
+    /// Empties the table of children and all cells. `generation` is none that anybody holds: what is under way takes nothing back. The
+    /// caller holds the writers' lock, or has just made the memory whole.
+    pub(super) fn begin_counts_anew(&self, generation: u32) {
+        let generations = self.entries().iter().map(|entry| &entry.generation);
+        for word in generations.chain([&self.header().shared_generation]) {
+            word.swap(generation, Ordering::AcqRel);
+        }
+        self.cells().iter().for_each(tally::clear);
+        (0..self.layout().row_cells).for_each(|index| self.clear_loads(index));
+        self.mark_entries();
+        for entry in self.entries() {
+            entry.start_time.store(0, Ordering::Relaxed);
+            entry.pid.store(0, Ordering::Release);
+        }
+        self.header().entries_used.store(0, Ordering::Release);
     }
 
     fn own_entry(&self, child: Child) -> Option<(usize, &ChildEntry)> {

@@ -32,6 +32,7 @@ mod late;
 mod lb;
 mod lock;
 mod member;
+mod own;
 mod plan;
 mod probe;
 mod restore;
@@ -43,7 +44,7 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -58,8 +59,10 @@ pub use histogram::{BUCKETS, Histogram};
 pub use history::{PERIOD_S, PERIODS, Period};
 pub use lb::LbSlot;
 pub use member::{MemberSlot, MemberText};
+pub use own::OwnChild;
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
 pub use probe::{Found, ProbeStreak};
+pub use restore::Restored;
 pub use slot::{Address, AjpNumbers, AjpSlot};
 pub use weight::Weight;
 pub use writer::Writer;
@@ -170,6 +173,7 @@ impl Region {
                 lock.initialise().map_err(ShmError::Lock)?;
             }
             self.write_header();
+            self.begin_all_counts_anew();
             self.fill()
         });
         found.map_err(error)?.transpose()
@@ -262,23 +266,39 @@ impl Region {
         let late = Mutex::default();
         let region = Self { memory, layout, plan: plan.clone(), mark, name: None, file: None, replaced: None, late };
         region.write_header();
+        region.mark_entries();
         region.fill()?;
         Ok(region)
     }
 
     fn write_header(&self) {
         let header = self.header();
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        header.version.store(VERSION, Ordering::Relaxed);
-        header.header_bytes.store(count(size_of::<Header>()), Ordering::Relaxed);
+        for (word, value) in self.header_words() {
+            word.store(value, Ordering::Relaxed);
+        }
         header.size.store(self.memory.len() as u64, Ordering::Relaxed);
-        header.ajp.store(count(self.layout.ajp.count), Ordering::Relaxed);
-        header.lbs.store(count(self.layout.lbs.count), Ordering::Relaxed);
-        header.members.store(count(self.layout.members.count), Ordering::Relaxed);
-        header.children.store(count(self.layout.children.count), Ordering::Relaxed);
         header.created.store(self.plan.now_s, Ordering::Relaxed);
         header.maintained.set(self.plan.now_s);
         header.magic.store(u64::from_ne_bytes(MAGIC), Ordering::Release);
+    }
+
+    /// Whether nobody wrote over the header.
+    fn has_header(&self) -> bool {
+        self.header().magic.load(Ordering::Acquire) == u64::from_ne_bytes(MAGIC)
+            && self.header_words().into_iter().all(|(word, value)| word.load(Ordering::Relaxed) == value)
+    }
+
+    fn header_words(&self) -> [(&AtomicU32, u32); 6] {
+        let (header, layout) = (self.header(), &self.layout);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        [
+            (&header.version, VERSION),
+            (&header.header_bytes, count(size_of::<Header>())),
+            (&header.ajp, count(layout.ajp.count)),
+            (&header.lbs, count(layout.lbs.count)),
+            (&header.members, count(layout.members.count)),
+            (&header.children, count(layout.children.count)),
+        ]
     }
 
     /// Puts the configuration into the slots. Nobody else sees the region yet, so no lock is needed.

@@ -32,13 +32,14 @@ use super::cell::Counter;
 /// A cell and the generation of the entry that it belongs to.
 pub(super) struct Tally<'a, C> {
     pub(super) cell: &'a C,
-    /// `None`: the cell of all that have no entry, which nobody clears.
-    pub(super) owner: Option<(&'a AtomicU32, u32)>,
+    /// The generation now, and that of the caller.
+    pub(super) owner: (&'a AtomicU32, u32),
 }
 
 impl<C> Tally<'_, C> {
     fn is_own(&self) -> bool {
-        self.owner.is_none_or(|(generation, own)| generation.load(Ordering::Relaxed) == own)
+        let (generation, own) = self.owner;
+        generation.load(Ordering::Relaxed) == own
     }
 }
 
@@ -142,10 +143,10 @@ mod model {
             Arc::new(Self { generation: AtomicU32::new(7), cell: CountCell::new(0), sum: LoadCell::new(0) })
         }
         fn tally(&self, own: u32) -> Tally<'_, CountCell> {
-            Tally { cell: &self.cell, owner: Some((&self.generation, own)) }
+            Tally { cell: &self.cell, owner: (&self.generation, own) }
         }
         fn weights(&self, own: u32) -> Tally<'_, LoadCell> {
-            Tally { cell: &self.sum, owner: Some((&self.generation, own)) }
+            Tally { cell: &self.sum, owner: (&self.generation, own) }
         }
         /// What a reaper does, and the claim after it; returns the new generation.
         fn reap(&self) -> u32 {

@@ -31,6 +31,7 @@ impl Drop for Weight<'_> {
 impl Region {
     /// Adds `step` to the load of member `member`, and remembers whose it is: what a dead child added is taken back.
     pub fn weigh(&self, child: Child, member: usize, step: u64) -> Weight<'_> {
+        let child = self.named(child);
         let counted = match (self.weights_of(member, child), self.member(member)) {
             (Some(cell), Some(slot)) => cell.weigh(&slot.value, step),
             _ => false,
@@ -66,7 +67,7 @@ impl Region {
         (0..self.layout().members.count).filter_map(move |member| self.load_row(member).get(index))
     }
 
-    fn is_by_busyness(&self, lb: usize) -> bool {
+    pub(super) fn is_by_busyness(&self, lb: usize) -> bool {
         self.lb(lb).is_some_and(|slot| slot.method() == Method::Busyness)
     }
 }

@@ -287,10 +287,37 @@ impl Runtime {
         if self.shared.region.claim_maintenance(now_s, interval_s) {
             self.maintain_for_all(now_s, log);
         }
+        self.shared.keep_child();
         Some(turn)
     }
 
+    fn restore(&self, log: Log<'_>) {
+        let restored = match self.shared.region.restore() {
+            Ok(restored) => restored,
+            Err(error) => {
+                log_at!(log.logger, Level::Error, log.context, "{error}");
+                return;
+            }
+        };
+        if restored.slots > 0 {
+            log_at!(
+                log.logger,
+                Level::Error,
+                log.context,
+                "somebody wrote over {} slots of the shared memory; they begin anew as configured, their counters and edits are lost",
+                restored.slots
+            );
+        }
+        if restored.counts {
+            let text =
+                "the counts of requests and connections in flight begin anew, those of this moment are not counted";
+            log_at!(log.logger, Level::Warn, log.context, "somebody wrote over the shared memory: {text}");
+        }
+    }
+
     fn maintain_for_all(&self, now_s: u64, log: Log<'_>) {
+        // First this: what was written over the table of children names no dead.
+        self.restore(log);
         match self.shared.region.reap_children() {
             Ok(0) => {}
             Ok(dead) => log_at!(
@@ -298,16 +325,6 @@ impl Runtime {
                 Level::Warn,
                 log.context,
                 "{dead} httpd children died with requests; their counts were taken back"
-            ),
-            Err(error) => log_at!(log.logger, Level::Error, log.context, "{error}"),
-        }
-        match self.shared.region.restore() {
-            Ok(0) => {}
-            Ok(count) => log_at!(
-                log.logger,
-                Level::Error,
-                log.context,
-                "somebody wrote over {count} slots of the shared memory; they begin anew as configured, their counters and edits are lost"
             ),
             Err(error) => log_at!(log.logger, Level::Error, log.context, "{error}"),
         }

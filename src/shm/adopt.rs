@@ -24,7 +24,7 @@ impl Region {
     /// Copies counters and error states of everything that has the same name in `old`; with `keep_edits` also what was edited
     /// at run time. To be called by the parent before the first child of the new generation is forked.
     ///
-    /// - The error state of a member is only taken over when its AJP worker still has the same host and port.
+    /// - The error state of a member, its slow start and its latency are only taken over when its AJP worker still has the same host and port.
     /// - A probe under way and a busy member are the old generation's business: they begin as Recover and Ok.
     /// - Values are only comparable among the same members with the same method and lbfactors; otherwise all begin at 0.
     ///
@@ -137,6 +137,7 @@ impl Region {
             new.state.set(inherited(before.state.get()));
             let (since_s, cause) = before.state_since();
             new.note_state(cause, since_s);
+            new.adopt_pace(before);
         }
     }
 

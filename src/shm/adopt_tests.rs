@@ -61,6 +61,21 @@ fn the_error_state_is_not_that_of_another_address() {
 }
 
 #[test]
+fn slow_start_and_latency_go_on_at_the_same_address_only() {
+    let old = region();
+    for slot in [old.member(0).unwrap(), old.member(1).unwrap()] {
+        slot.set_recovered(900);
+        slot.set_latency(1_500, 70_000);
+    }
+    let mut config = config();
+    config.ajp[1].settings.port = 9_999;
+    let new = adopted(&config, &old, false);
+    let paces = [0, 1].map(|i| new.member(i).unwrap()).map(|slot| (slot.recovered_s(), slot.latency(70_250).0));
+    assert_eq!(paces, [(900, 1_500), (0, 0)]);
+    assert_eq!(new.member(0).unwrap().latency(70_250).1, 250, "it is as old as it was");
+}
+
+#[test]
 fn a_probe_begins_again_and_a_busy_member_is_free() {
     let old = region();
     old.member(0).unwrap().state.set(State::Probe);

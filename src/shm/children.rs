@@ -5,14 +5,14 @@
 //! the sum of a row. So one atomic addition enters, one leaves, and no death can fall between two of them.
 //!
 //! ```text
-//!   entry:      pid | generation | start time (clock ticks since boot) | spare          32 bytes per child
+//!   entry:      pid | generation | start time (clock ticks since boot) | mark           32 bytes per child
 //!   row:        u16 child 0 | u16 child 1 | ... | u16 of all without an entry           per AJP worker: busy, connected;
 //!                                                                                       per load balancer: busy
-//!                                                                                       per member: busy, under Busyness
+//!               u64 child 0 | ...                                                       per member: load, under Busyness
 //! ```
 //!
-//! One number is a total all the same, because choosing must not walk over the children: the load of a member under Busyness. It is kept
-//! beside a row of its own ([`Weight`]), so that the share of the dead is known.
+//! One number is a total all the same, because choosing must not walk over the children: the load of a member under Busyness. Beside it
+//! lies a row of what each child added ([`super::Weight`]), so that the share of the dead is known whatever the factors have become.
 //!
 //! The races, by name:
 //!
@@ -27,21 +27,17 @@
 //!   kept until that process ends.
 //! - *Death while claiming or reaping.* Both hold the writers' lock; the pid is stored last and cleared last, so a half-claimed
 //!   entry is free, and a half-reaped one still names the dead and is reaped again.
-//! - *Kill between a member's cell and its load.* The cell is counted first and left last, so the load can only become too small by that one
-//!   request, and never keeps what nobody takes back. It stops at 0, so the next idle moment mends it.
+//! - *Kill between a member's cell and its load.* The cell is added to first and taken from last, so the load can only become too small by
+//!   that one request, and never keeps what nobody takes back. It stops at 0, so the next idle moment mends it.
 //! - *Stale handle.* A child that left, or was reaped in error, has an old generation; it counts nothing more. Leaving a
 //!   cell stops at 0 in any case.
 
 use std::io::Read;
 use std::sync::Arc;
 #[cfg(not(loom))]
-pub(super) use std::sync::atomic::AtomicU16;
-#[cfg(not(loom))]
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-#[cfg(loom)]
-pub(super) use loom::sync::atomic::AtomicU16;
 #[cfg(loom)]
 use loom::sync::atomic::AtomicU32;
 
@@ -49,10 +45,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::Region;
-use super::cell::Counter;
 use super::error::ShmError;
-use super::tally::{self, Tally};
-use crate::balancer::Method;
+use super::tally::{self, CountCell, Tally};
 
 /// One row of the table of children.
 #[derive(Debug)]
@@ -64,7 +58,17 @@ pub(super) struct ChildEntry {
     generation: AtomicU32,
     /// 0 = unknown.
     start_time: AtomicU64,
-    _spare: [AtomicU64; 2],
+    /// [`MARK`], always; anything else was written by a stranger.
+    mark: AtomicU64,
+    _spare: AtomicU64,
+}
+
+const MARK: u64 = u64::from_ne_bytes(*b"!JKCHILD");
+
+impl ChildEntry {
+    fn bears_mark(&self) -> bool {
+        self.mark.load(Ordering::Relaxed) == MARK
+    }
 }
 
 #[cfg(not(loom))]
@@ -81,6 +85,17 @@ pub struct Child {
 impl Child {
     /// For a process that has not registered: its counts are right, but a kill -9 leaves them behind.
     pub const UNREGISTERED: Self = Self { entry: None, generation: 0 };
+
+    /// In one word, for [`super::OwnChild`]. Entries have at most 16 bits.
+    pub(super) fn to_word(self) -> u64 {
+        let entry = self.entry.map_or(0, |entry| entry as u64 + 1);
+        entry << 32 | u64::from(self.generation)
+    }
+
+    pub(super) fn from_word(word: u64) -> Self {
+        let entry = usize::try_from(word >> 32).unwrap_or(0).checked_sub(1);
+        Self { entry, generation: u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0) }
+    }
 
     /// Whether there was an entry for this child.
     #[must_use]
@@ -110,24 +125,6 @@ impl Busy<'_> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.region.leave(self.row, self.child);
-    }
-}
-
-/// One request of a member under Busyness: in its load and in the count of its child until dropped.
-#[derive(Debug)]
-#[must_use = "the request is part of the load while this lives"]
-pub struct Weight<'a> {
-    load: Option<&'a Counter>,
-    step: u64,
-    /// Left after the load is taken back.
-    _busy: Busy<'a>,
-}
-
-impl Drop for Weight<'_> {
-    fn drop(&mut self) {
-        if let Some(load) = self.load {
-            load.subtract(self.step);
-        }
     }
 }
 
@@ -189,7 +186,7 @@ impl Region {
                 && (pid == 0 || entry.start_time.load(Ordering::Relaxed) == start_time);
             if unchanged {
                 self.clear(index, entry);
-                reaped += usize::from(dead);
+                reaped += usize::from(dead && entry.bears_mark());
             }
         }
         Ok(reaped)
@@ -221,19 +218,9 @@ impl Region {
         busy
     }
 
-    /// Adds `step` to the load of member `member`, and remembers whose it is: what a dead child added is taken back.
-    pub fn weigh(&self, child: Child, member: usize, step: u64) -> Weight<'_> {
-        let busy = self.enter(self.layout().member_row(member), child);
-        let load = self.member(member).map(|slot| &slot.value);
-        if let Some(load) = load {
-            load.add(step);
-        }
-        Weight { load, step, _busy: busy }
-    }
-
     /// Counts a connection of AJP worker `ajp`, and keeps its `max_connected`.
     pub fn connect(self: &Arc<Self>, child: Child, ajp: usize) -> Connected {
-        let row = self.layout().connected_row(ajp);
+        let (row, child) = (self.layout().connected_row(ajp), self.named(child));
         let (row, total) = self.count(row, child);
         if let Some(slot) = self.ajp(ajp) {
             slot.max_connected.raise(u64::from(total));
@@ -251,7 +238,7 @@ impl Region {
     /// Requests in flight on the AJP worker of each member of load balancer `lb`, in the order of [`super::Plan::members_of`].
     pub fn busy_of_members(&self, lb: usize) -> impl Iterator<Item = u32> {
         let layout = self.layout();
-        let stride = layout.row_bytes / size_of::<AtomicU16>();
+        let stride = layout.row_bytes / size_of::<CountCell>();
         let cells = self.cells();
         let used = self.entries_used().min(layout.row_cells.saturating_sub(1));
         self.plan().ajps_of(lb).map(move |ajp| {
@@ -298,6 +285,7 @@ impl Region {
     }
 
     fn enter(&self, row: Option<usize>, child: Child) -> Busy<'_> {
+        let child = self.named(child);
         let (row, total) = self.count(row, child);
         Busy { region: self, row, child, total }
     }
@@ -305,6 +293,10 @@ impl Region {
     /// Adds one to the child's cell of `row`; answers the row when it was counted, and the sum of the row.
     fn count(&self, row: Option<usize>, child: Child) -> (Option<usize>, u32) {
         let counted = row.filter(|&row| self.tally(row, child).is_some_and(Tally::enter));
+        if counted.is_none() && !self.bears_marks(child) {
+            // Until the repair a sum of what was written over would close every worker that has a limit.
+            return (None, 1);
+        }
         (counted, self.sum(row))
     }
 
@@ -315,11 +307,65 @@ impl Region {
     }
 
     /// The child's cell.
-    fn tally(&self, row: usize, child: Child) -> Option<Tally<'_>> {
-        let row = self.row(row);
-        let Some(index) = child.entry else { return Some(Tally { cell: row.last()?, owner: None }) };
+    fn tally(&self, row: usize, child: Child) -> Option<Tally<'_, CountCell>> {
+        self.cell_of(self.row(row), child)
+    }
+
+    /// The child's cell of `row`; the last one is that of all without an entry.
+    pub(super) fn cell_of<'a, C>(&'a self, row: &'a [C], child: Child) -> Option<Tally<'a, C>> {
+        let Some(index) = child.entry else {
+            return Some(Tally { cell: row.last()?, owner: (&self.header().shared_generation, child.generation) });
+        };
         let entry = self.entries().get(index)?;
-        Some(Tally { cell: row.get(index)?, owner: Some((&entry.generation, child.generation)) })
+        Some(Tally { cell: row.get(index)?, owner: (&entry.generation, child.generation) })
+    }
+
+    /// `child` as it counts now: those without an entry share a generation, too.
+    pub(super) fn named(&self, child: Child) -> Child {
+        match child.entry {
+            Some(_) => child,
+            None => Child { generation: self.header().shared_generation.load(Ordering::Relaxed), ..child },
+        }
+    }
+
+    /// Whether what `child` counts still goes where it looks for it.
+    #[must_use]
+    pub fn knows(&self, child: Child) -> bool {
+        self.own_entry(child).is_some()
+    }
+
+    /// Whether the entry of `child` was not written over.
+    fn bears_marks(&self, child: Child) -> bool {
+        child.entry.is_none_or(|index| self.entries().get(index).is_some_and(ChildEntry::bears_mark))
+    }
+
+    /// Whether nobody wrote over the table of children, or between the rows of cells.
+    pub(super) fn has_intact_counts(&self) -> bool {
+        let stride = self.layout().row_bytes / size_of::<CountCell>();
+        let gaps = self.cells().chunks(stride.max(1)).filter_map(|row| row.get(self.layout().row_cells..));
+        self.entries().iter().all(ChildEntry::bears_mark)
+            && gaps.flatten().all(|cell| cell.load(Ordering::Relaxed) == 0)
+    }
+
+    pub(super) fn mark_entries(&self) {
+        self.entries().iter().for_each(|entry| entry.mark.store(MARK, Ordering::Relaxed));
+    }
+
+    /// Empties the table of children and all cells. `generation` is none that anybody holds: what is under way takes nothing back. The
+    /// caller holds the writers' lock, or has just made the memory whole.
+    pub(super) fn begin_counts_anew(&self, generation: u32) {
+        let generations = self.entries().iter().map(|entry| &entry.generation);
+        for word in generations.chain([&self.header().shared_generation]) {
+            word.swap(generation, Ordering::AcqRel);
+        }
+        self.cells().iter().for_each(tally::clear);
+        (0..self.layout().row_cells).for_each(|index| self.clear_loads(index));
+        self.mark_entries();
+        for entry in self.entries() {
+            entry.start_time.store(0, Ordering::Relaxed);
+            entry.pid.store(0, Ordering::Release);
+        }
+        self.header().entries_used.store(0, Ordering::Release);
     }
 
     fn own_entry(&self, child: Child) -> Option<(usize, &ChildEntry)> {
@@ -347,32 +393,21 @@ impl Region {
                 tally::clear(cell);
             }
         }
+        self.clear_loads(index);
         entry.start_time.store(0, Ordering::Relaxed);
         entry.pid.store(0, Ordering::Release);
-    }
-
-    /// What the owner of an entry had in flight under Busyness. A reaper that dies in the middle leaves the cells to the next one, which
-    /// takes some back twice; see the races above.
-    fn take_loads_back(&self, index: usize) {
-        let by_busy =
-            (0..self.plan().lb_count()).filter(|lb| self.lb(*lb).is_some_and(|slot| slot.method() == Method::Busyness));
-        for member in by_busy.flat_map(|lb| self.plan().members_of(lb)) {
-            let cell = self.layout().member_row(member).and_then(|row| self.row(row).get(index));
-            if let (Some(cell), Some(slot)) = (cell, self.member(member)) {
-                tally::take_back(&slot.value, cell, slot.multiplier());
-            }
-        }
     }
 
     fn has_cells(&self, index: usize) -> bool {
         (0..self.layout().rows())
             .any(|row| self.row(row).get(index).is_some_and(|cell| cell.load(Ordering::Relaxed) != 0))
+            || self.has_loads(index)
     }
 }
 
 #[inline]
-fn total(shared: &AtomicU16, own: &[AtomicU16]) -> u32 {
-    let load = |cell: &AtomicU16| u32::from(cell.load(Ordering::Relaxed));
+fn total(shared: &CountCell, own: &[CountCell]) -> u32 {
+    let load = |cell: &CountCell| u32::from(cell.load(Ordering::Relaxed));
     // At most MAX_CHILDREN + 1 times 65,535: no overflow.
     load(shared) + own.iter().map(load).sum::<u32>()
 }

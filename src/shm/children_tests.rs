@@ -4,6 +4,7 @@
 
 use super::super::tests::{forks, region};
 use super::*;
+use crate::balancer::Method;
 
 /// A pid that no process has: above the kernel's limit of 2^22.
 const NOBODY: u32 = 0x7FFF_FFFF;
@@ -62,6 +63,36 @@ fn load_of_a_dead_child_is_taken_back_and_that_of_the_living_stays() {
     assert_eq!((region.reap_children().unwrap(), value()), (1, 6));
     drop(own);
     assert_eq!(value(), 0);
+}
+
+#[test]
+fn load_of_a_dead_child_is_taken_back_by_the_steps_of_its_elections() {
+    let region = region_by_busyness();
+    let (living, dead) = (region.register_child().unwrap(), region.claim(NOBODY, 0).unwrap());
+    let value = |index: usize| region.member(index).unwrap().value.get();
+    let own = region.weigh(living, 0, 6);
+    // Slow start makes a step larger than the multiplier, a new lbfactor the multiplier another one than the step.
+    std::mem::forget(region.weigh(dead, 0, 600));
+    std::mem::forget(region.weigh(dead, 1, 3));
+    let heavier = crate::config::MemberSettings { lb_factor: 6, ..region.member(1).unwrap().settings() };
+    region.lock().unwrap().set_member_settings(1, &heavier).unwrap();
+    assert_ne!(region.member(1).unwrap().multiplier(), 3);
+    region.member(1).unwrap().value.add(40);
+    assert_eq!((region.reap_children().unwrap(), value(0), value(1)), (1, 6, 40));
+    drop(own);
+    assert_eq!(value(0), 0);
+}
+
+#[test]
+fn load_that_was_taken_back_is_not_taken_back_again_by_its_request() {
+    let region = region_by_busyness();
+    let (living, taken_for_dead) = (region.register_child().unwrap(), region.claim(NOBODY, 0).unwrap());
+    let late = region.weigh(taken_for_dead, 0, 6);
+    let _own = region.weigh(living, 0, 6);
+    region.reap_children().unwrap();
+    drop(late);
+    drop(region.weigh(taken_for_dead, 0, 6));
+    assert_eq!(region.member(0).unwrap().value.get(), 6);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! ```text
 //!    0  magic "!JKSHMR1"  | version | header bytes | size     (little endian on little-endian machines)
 //!   24  AJP, balancer, member and child slots (u32 each)      40  created (seconds since 1970)
-//!   64  last maintenance (seconds since 1970) | highest child entry in use
+//!   64  last maintenance (seconds since 1970) | highest child entry in use | generation of the rest
 //!  128  writers' lock
 //! ```
 
@@ -19,7 +19,7 @@ use super::lock::LockCell;
 pub(super) const MAGIC: [u8; 8] = *b"!JKSHMR1";
 
 /// Changes with every change of layout.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// See the picture above.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ pub(super) struct Header {
     pub(super) maintained: Counter,
     /// One more than the highest child entry in use; sums need not look further.
     pub(super) entries_used: AtomicU32,
-    _pad: [AtomicU32; 13],
+    /// Generation of the cells of children without an entry.
+    pub(super) shared_generation: AtomicU32,
+    _pad: [AtomicU32; 12],
     pub(super) lock: LockCell,
 }
 

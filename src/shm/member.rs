@@ -221,6 +221,12 @@ impl MemberSlot {
         self.latency.set(average_us << 32 | (now_ms & u64::from(u32::MAX)));
     }
 
+    /// Slow start goes on, and the average stays of the age it has.
+    pub(super) fn adopt_pace(&self, old: &Self) {
+        self.recovered.set(old.recovered.get());
+        self.latency.set(old.latency.get());
+    }
+
     /// The drain of this member.
     #[must_use]
     pub fn drain(&self) -> &Drain {

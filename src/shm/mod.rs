@@ -32,24 +32,26 @@ mod late;
 mod lb;
 mod lock;
 mod member;
+mod own;
 mod plan;
 mod probe;
 mod restore;
 mod sequence;
 mod slot;
 mod tally;
+mod weight;
 mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use memmap2::{MmapOptions, MmapRaw};
 
 pub use cause::{Cause, FAILINGS, Failing};
 pub use cell::{Counter, StateCell, TEXT_MAX, Text};
-pub use children::{Busy, Child, Connected, Weight};
+pub use children::{Busy, Child, Connected};
 pub use clock::unix_s;
 pub use drain::{Drain, DrainEnd, Draining};
 pub use error::ShmError;
@@ -57,19 +59,23 @@ pub use histogram::{BUCKETS, Histogram};
 pub use history::{PERIOD_S, PERIODS, Period};
 pub use lb::LbSlot;
 pub use member::{MemberSlot, MemberText};
+pub use own::OwnChild;
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
 pub use probe::{Found, ProbeStreak};
+pub use restore::Restored;
 pub use slot::{Address, AjpNumbers, AjpSlot};
+pub use weight::Weight;
 pub use writer::Writer;
 
 use crate::balancer::MemberView;
-use children::{AtomicU16, ChildEntry};
+use children::ChildEntry;
 use file::FileName;
 pub use file::remove_leftovers;
 use header::{Header, MAGIC, VERSION};
 use late::Late;
 use lock::Mark;
 use plan::{Layout, Part};
+use tally::{CountCell, LoadCell};
 
 /// What an explicit JkShmSize gives at least, bytes (reference: lb-shm-status.md section 3.2).
 const MIN_REQUESTED_SIZE: u64 = 74_112;
@@ -167,6 +173,7 @@ impl Region {
                 lock.initialise().map_err(ShmError::Lock)?;
             }
             self.write_header();
+            self.begin_all_counts_anew();
             self.fill()
         });
         found.map_err(error)?.transpose()
@@ -259,23 +266,39 @@ impl Region {
         let late = Mutex::default();
         let region = Self { memory, layout, plan: plan.clone(), mark, name: None, file: None, replaced: None, late };
         region.write_header();
+        region.mark_entries();
         region.fill()?;
         Ok(region)
     }
 
     fn write_header(&self) {
         let header = self.header();
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        header.version.store(VERSION, Ordering::Relaxed);
-        header.header_bytes.store(count(size_of::<Header>()), Ordering::Relaxed);
+        for (word, value) in self.header_words() {
+            word.store(value, Ordering::Relaxed);
+        }
         header.size.store(self.memory.len() as u64, Ordering::Relaxed);
-        header.ajp.store(count(self.layout.ajp.count), Ordering::Relaxed);
-        header.lbs.store(count(self.layout.lbs.count), Ordering::Relaxed);
-        header.members.store(count(self.layout.members.count), Ordering::Relaxed);
-        header.children.store(count(self.layout.children.count), Ordering::Relaxed);
         header.created.store(self.plan.now_s, Ordering::Relaxed);
         header.maintained.set(self.plan.now_s);
         header.magic.store(u64::from_ne_bytes(MAGIC), Ordering::Release);
+    }
+
+    /// Whether nobody wrote over the header.
+    fn has_header(&self) -> bool {
+        self.header().magic.load(Ordering::Acquire) == u64::from_ne_bytes(MAGIC)
+            && self.header_words().into_iter().all(|(word, value)| word.load(Ordering::Relaxed) == value)
+    }
+
+    fn header_words(&self) -> [(&AtomicU32, u32); 6] {
+        let (header, layout) = (self.header(), &self.layout);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        [
+            (&header.version, VERSION),
+            (&header.header_bytes, count(size_of::<Header>())),
+            (&header.ajp, count(layout.ajp.count)),
+            (&header.lbs, count(layout.lbs.count)),
+            (&header.members, count(layout.members.count)),
+            (&header.children, count(layout.children.count)),
+        ]
     }
 
     /// Puts the configuration into the slots. Nobody else sees the region yet, so no lock is needed.
@@ -320,17 +343,27 @@ impl Region {
 
     /// In-flight cells of one row; the last is that of all children without an entry.
     #[inline]
-    fn row(&self, row: usize) -> &[AtomicU16] {
+    fn row(&self, row: usize) -> &[CountCell] {
         if row >= self.layout.rows() {
             return &[];
         }
         self.part(Part { offset: self.layout.cells + row * self.layout.row_bytes, count: self.layout.row_cells })
     }
 
+    /// Loads in flight of one member, by child; the last is that of all children without an entry.
+    #[inline]
+    fn load_row(&self, member: usize) -> &[LoadCell] {
+        if member >= self.layout.members.count {
+            return &[];
+        }
+        let offset = self.layout.loads + member * self.layout.load_row_bytes;
+        self.part(Part { offset, count: self.layout.row_cells })
+    }
+
     /// In-flight cells of all rows, with what lies between them.
-    fn cells(&self) -> &[AtomicU16] {
+    fn cells(&self) -> &[CountCell] {
         let bytes = self.layout.rows() * self.layout.row_bytes;
-        self.part(Part { offset: self.layout.cells, count: bytes / size_of::<AtomicU16>() })
+        self.part(Part { offset: self.layout.cells, count: bytes / size_of::<CountCell>() })
     }
 
     fn header(&self) -> &Header {
@@ -364,7 +397,9 @@ impl Region {
 unsafe trait Shared {}
 
 // SAFETY: one atomic.
-unsafe impl Shared for AtomicU16 {}
+unsafe impl Shared for CountCell {}
+// SAFETY: one atomic.
+unsafe impl Shared for LoadCell {}
 // SAFETY: repr(C); Counter, StateCell, Word, Sequence, TextCell are transparent over atomics, Histogram is an array of Counter.
 unsafe impl Shared for AjpSlot {}
 // SAFETY: repr(C), of the same parts as AjpSlot.

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::AtomicU16;
 
 use super::cell::Text;
 use super::children::ChildEntry;
@@ -14,6 +13,7 @@ use super::header::Header;
 use super::lb::LbSlot;
 use super::member::MemberSlot;
 use super::slot::AjpSlot;
+use super::tally::{CountCell, LoadCell};
 use crate::config::{AjpSettings, Config, LbSettings, MemberSettings, WorkerConfig};
 
 /// Most AJP workers, load balancers, or members in all.
@@ -169,6 +169,9 @@ pub(super) struct Layout {
     pub(super) row_bytes: usize,
     /// One cell per child and one for those without an entry.
     pub(super) row_cells: usize,
+    /// Loads in flight: a row of `row_cells` cells per member.
+    pub(super) loads: usize,
+    pub(super) load_row_bytes: usize,
     /// Bytes in all.
     pub(super) size: usize,
 }
@@ -197,9 +200,11 @@ impl Layout {
         let members = part(plan.members.len(), size_of::<MemberSlot>());
         let children = part(plan.children, size_of::<ChildEntry>());
         let row_cells = plan.children + 1;
-        let row_bytes = (row_cells * size_of::<AtomicU16>()).next_multiple_of(LINE);
-        let rows = 2 * ajp.count + lbs.count + members.count;
-        Self { ajp, lbs, members, children, cells: end, row_bytes, row_cells, size: end + rows * row_bytes }
+        let row_bytes = (row_cells * size_of::<CountCell>()).next_multiple_of(LINE);
+        let load_row_bytes = (row_cells * size_of::<LoadCell>()).next_multiple_of(LINE);
+        let (cells, loads) = (end, end + (2 * ajp.count + lbs.count) * row_bytes);
+        let size = loads + members.count * load_row_bytes;
+        Self { ajp, lbs, members, children, cells, row_bytes, row_cells, loads, load_row_bytes, size }
     }
 
     pub(super) fn busy_row(&self, ajp: usize) -> Option<usize> {
@@ -214,12 +219,8 @@ impl Layout {
         (lb < self.lbs.count).then_some(2 * self.ajp.count + lb)
     }
 
-    pub(super) fn member_row(&self, member: usize) -> Option<usize> {
-        (member < self.members.count).then_some(2 * self.ajp.count + self.lbs.count + member)
-    }
-
     pub(super) fn rows(&self) -> usize {
-        2 * self.ajp.count + self.lbs.count + self.members.count
+        2 * self.ajp.count + self.lbs.count
     }
 }
 

@@ -3,11 +3,22 @@
 //! Not here: a file that was cut (`Region::mend`). The surprising thing: requests need not wait for the repair. What they read is checked, and
 //! taken from the plan, which is this process's own memory, where it does not pass.
 
+use std::sync::atomic::{Ordering, fence};
+
 use super::Region;
 use super::error::ShmError;
 use super::lb::LbSlot;
 use super::slot::{Address, AjpNumbers};
 use crate::config::LbSettings;
+
+/// What was repaired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Workers, balancers and members that begin anew.
+    pub slots: usize,
+    /// The counts of what is in flight begin anew.
+    pub counts: bool,
+}
 
 impl Region {
     /// The numeric settings of AJP worker `ajp`; `None` for an index that is not the plan's.
@@ -37,18 +48,53 @@ impl Region {
         intact.or_else(|| Some(self.plan().lbs.get(lb)?.settings.clone())).unwrap_or_default()
     }
 
-    /// Lets what was written over begin anew, as the configuration says; edits and counters of it are lost. Returns how many workers,
-    /// balancers and members that were. To be called now and then, by one process for all.
+    /// Lets what was written over begin anew, as the configuration says; edits and counters of it are lost. So do the counts of what is in
+    /// flight, with any damage at all: requests and connections of this moment are not counted any more, and each living child claims
+    /// another entry at its next maintenance. To be called now and then, by one process for all, and before the dead are reaped: what was
+    /// written over the table of children names none.
     ///
     /// # Errors
     /// [`ShmError::Lock`].
-    pub fn restore(&self) -> Result<usize, ShmError> {
+    pub fn restore(&self) -> Result<Restored, ShmError> {
         let lock = &self.header().lock;
-        if !lock.bears(&self.mark) {
+        let has_lock = lock.bears(&self.mark);
+        if !has_lock {
             // Nobody can hold or release what is no lock.
             lock.initialise().map_err(ShmError::Lock)?;
         }
-        let (_writer, plan, mut restored) = (self.lock()?, self.plan(), 0);
+        let _writer = self.lock()?;
+        let slots = self.restore_slots()?;
+        let counts = slots > 0 || !has_lock || !self.has_header() || !self.has_intact_counts();
+        if counts {
+            self.write_header();
+            self.header().maintained.set(super::unix_s());
+            self.begin_all_counts_anew();
+        }
+        Ok(Restored { slots, counts })
+    }
+
+    /// Counts in flight, their maxima, and the loads that are made of them.
+    pub(super) fn begin_all_counts_anew(&self) {
+        // The clock has gone on since the last time, and claims count up by less.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let generation = now.map_or(u128::MAX, |now| now.as_micros()) & u128::from(u32::MAX);
+        self.begin_counts_anew(u32::try_from(generation).unwrap_or(u32::MAX));
+        // Who adds to a load after this sees the new generation, and takes it back (`tally.rs`).
+        fence(Ordering::Release);
+        for lb in 0..self.plan().lb_count() {
+            self.lb(lb).iter().for_each(|slot| slot.max_busy.set(0));
+            if self.is_by_busyness(lb) {
+                self.members_of(lb).iter().for_each(|slot| slot.value.set(0));
+            }
+        }
+        for slot in self.ajp_slots() {
+            slot.max_busy.set(0);
+            slot.max_connected.set(0);
+        }
+    }
+
+    fn restore_slots(&self) -> Result<usize, ShmError> {
+        let (plan, mut restored) = (self.plan(), 0);
         for (slot, (name, settings)) in self.ajp_slots().iter().zip(&plan.ajp) {
             if slot.name().as_str() != name || slot.numbers().is_none() || slot.address().is_none() {
                 slot.reset(plan.now_s, true);

@@ -2,30 +2,48 @@
 //!
 //! ```text
 //!   owner    generation? -> cell + 1 -> generation?  ...  generation? -> cell - 1, not below 0
-//!   reaper   generation + 1 -> (load back) -> cell = 0
+//!   reaper   generation + 1 -> cell = 0
+//! ```
+//!
+//! A cell of a member under Busyness holds the sum of what its owner added to the load, and goes with that:
+//!
+//! ```text
+//!   owner    generation? -> cell + step -> load + step -> generation?  ...  generation? -> load - step -> cell - step
+//!   reaper   generation + 1 -> load - cell -> cell = 0
 //! ```
 //!
 //! Not here: where cells lie and whose they are (`children.rs`). The surprising thing: the generation is looked at twice when entering. A
 //! thread that was overtaken by the reaper between look and count would otherwise leave one in the cell of the next owner for good.
 //!
-//! Relaxed suffices but for one edge: who counts on top of the reaper's 0 must see the reaper's generation.
+//! Relaxed suffices but for two edges: who counts on top of the reaper's 0, and who adds to a load that the reaper has lessened, must see
+//! the reaper's generation.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+pub(super) use loom::sync::atomic::{AtomicU16 as CountCell, AtomicU64 as LoadCell};
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU32, Ordering, fence};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+pub(super) use std::sync::atomic::{AtomicU16 as CountCell, AtomicU64 as LoadCell};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::cell::Counter;
 
 /// A cell and the generation of the entry that it belongs to.
-#[derive(Clone, Copy)]
-pub(super) struct Tally<'a> {
-    pub(super) cell: &'a AtomicU16,
-    /// `None`: the cell of all that have no entry, which nobody clears.
-    pub(super) owner: Option<(&'a AtomicU32, u32)>,
+pub(super) struct Tally<'a, C> {
+    pub(super) cell: &'a C,
+    /// The generation now, and that of the caller.
+    pub(super) owner: (&'a AtomicU32, u32),
 }
 
-impl Tally<'_> {
+impl<C> Tally<'_, C> {
+    fn is_own(&self) -> bool {
+        let (generation, own) = self.owner;
+        generation.load(Ordering::Relaxed) == own
+    }
+}
+
+impl Tally<'_, CountCell> {
     /// Adds one; false when the entry is not the caller's any more, or the cell is full.
     pub(super) fn enter(self) -> bool {
         let added = || self.cell.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| n.checked_add(1)).is_ok();
@@ -46,13 +64,41 @@ impl Tally<'_> {
         }
     }
 
-    fn is_own(self) -> bool {
-        self.owner.is_none_or(|(generation, own)| generation.load(Ordering::Relaxed) == own)
-    }
-
-    fn subtract(self) {
+    fn subtract(&self) {
         // At 0 already: someone cleared the cell. Staying there is the repair.
         let _ = self.cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    }
+}
+
+impl Tally<'_, LoadCell> {
+    /// Adds `step` to `load`, and to the cell before; false, and nothing is added, when the entry is not the caller's any more.
+    pub(super) fn weigh(self, load: &Counter, step: u64) -> bool {
+        if !self.is_own() {
+            return false;
+        }
+        self.cell.fetch_add(step, Ordering::AcqRel);
+        load.add(step);
+        // A reaper that took back before this addition is seen now; any other one took the step back.
+        fence(Ordering::Acquire);
+        if self.is_own() {
+            return true;
+        }
+        self.subtract(load, step);
+        false
+    }
+
+    /// Takes back what [`Self::weigh`] added, if nobody did so already.
+    pub(super) fn lift(self, load: &Counter, step: u64) {
+        if self.is_own() {
+            self.subtract(load, step);
+        }
+    }
+
+    fn subtract(&self, load: &Counter, step: u64) {
+        load.subtract(step);
+        // Not below 0, as above.
+        let rest = |sum: u64| Some(sum.saturating_sub(step));
+        let _ = self.cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
     }
 }
 
@@ -62,14 +108,22 @@ pub(super) fn end_generation(generation: &AtomicU32) {
 }
 
 /// Empties the cell of a generation that was ended.
-pub(super) fn clear(cell: &AtomicU16) {
+pub(super) fn clear(cell: &CountCell) {
     // A swap and not a store: it has its place among the additions of others.
     cell.swap(0, Ordering::AcqRel);
 }
 
-/// Takes back from `load` what the owner of `cell` had added, `step` for each. Before the cell is cleared.
-pub(super) fn take_back(load: &Counter, cell: &AtomicU16, step: u64) {
-    load.subtract(step.saturating_mul(cell.load(Ordering::Acquire).into()));
+/// The same for a cell of loads.
+pub(super) fn clear_load(cell: &LoadCell) {
+    cell.swap(0, Ordering::AcqRel);
+}
+
+/// Takes back from `load` what the owner of `cell` had added. Before the cell is cleared.
+pub(super) fn take_back(load: &Counter, cell: &LoadCell) {
+    // Adds nothing, and has its place among the additions of others, as above.
+    let sum = cell.fetch_add(0, Ordering::AcqRel);
+    fence(Ordering::Release);
+    load.subtract(sum);
 }
 
 #[cfg(all(test, loom))]
@@ -80,22 +134,31 @@ mod model {
 
     struct Entry {
         generation: AtomicU32,
-        cell: AtomicU16,
-        load: Counter,
+        cell: CountCell,
+        sum: LoadCell,
     }
 
     impl Entry {
         fn new() -> Arc<Self> {
-            Arc::new(Self { generation: AtomicU32::new(7), cell: AtomicU16::new(0), load: Counter::new(0) })
+            Arc::new(Self { generation: AtomicU32::new(7), cell: CountCell::new(0), sum: LoadCell::new(0) })
         }
-        fn tally(&self, own: u32) -> Tally<'_> {
-            Tally { cell: &self.cell, owner: Some((&self.generation, own)) }
+        fn tally(&self, own: u32) -> Tally<'_, CountCell> {
+            Tally { cell: &self.cell, owner: (&self.generation, own) }
+        }
+        fn weights(&self, own: u32) -> Tally<'_, LoadCell> {
+            Tally { cell: &self.sum, owner: (&self.generation, own) }
         }
         /// What a reaper does, and the claim after it; returns the new generation.
         fn reap(&self) -> u32 {
             end_generation(&self.generation);
-            take_back(&self.load, &self.cell, 1);
             clear(&self.cell);
+            self.generation.load(Ordering::Relaxed)
+        }
+        /// The same for loads.
+        fn reap_load(&self, load: &Counter) -> u32 {
+            end_generation(&self.generation);
+            take_back(load, &self.sum);
+            clear_load(&self.sum);
             self.generation.load(Ordering::Relaxed)
         }
         fn count(&self) -> u16 {
@@ -104,9 +167,8 @@ mod model {
     }
 
     fn in_and_out(entry: &Entry, own: u32) {
-        let tally = entry.tally(own);
-        if tally.enter() {
-            tally.leave();
+        if entry.tally(own).enter() {
+            entry.tally(own).leave();
         }
     }
 
@@ -160,30 +222,46 @@ mod model {
         });
     }
 
+    fn on_and_off(entry: &Entry, load: &Counter, own: u32, step: u64) {
+        if entry.weights(own).weigh(load, step) {
+            entry.weights(own).lift(load, step);
+        }
+    }
+
     /// A child is killed after each number of steps of a request under Busyness, while another child has one in progress.
     #[test]
     fn load_of_a_killed_child_is_gone_when_the_living_are_idle() {
         for steps in 0..=4 {
             loom::model(move || {
-                let (dead, load) = (Entry::new(), Arc::new(Counter::new(0)));
-                let (killed, others) = (Arc::clone(&dead), Arc::clone(&load));
-                let living = Arc::clone(&load);
-                let request = thread::spawn(move || {
-                    living.add(1);
-                    living.subtract(1);
-                });
-                // In the order of `Region::weigh` and the drop of `Weight`.
-                let order: [&dyn Fn(); 4] =
-                    [&|| assert!(killed.tally(7).enter()), &|| others.add(1), &|| others.subtract(1), &|| {
-                        killed.tally(7).leave()
-                    }];
+                let (dead, living, load) = (Entry::new(), Entry::new(), Arc::new(Counter::new(0)));
+                let others = Arc::clone(&load);
+                let request = thread::spawn(move || on_and_off(&living, &others, 7, 3));
+                // In the order of `weigh` and `lift`.
+                let order: [&dyn Fn(); 4] = [
+                    &|| assert_eq!(dead.sum.fetch_add(5, Ordering::AcqRel), 0),
+                    &|| load.add(5),
+                    &|| load.subtract(5),
+                    &|| drop(dead.sum.fetch_sub(5, Ordering::Relaxed)),
+                ];
                 order.iter().take(steps).for_each(|step| step());
-                end_generation(&dead.generation);
-                take_back(&load, &dead.cell, 1);
-                clear(&dead.cell);
+                dead.reap_load(&load);
                 request.join().unwrap();
-                assert_eq!((dead.count(), load.get()), (0, 0), "killed after step {steps}");
+                assert_eq!((dead.sum.load(Ordering::Relaxed), load.get()), (0, 0), "killed after step {steps}");
             });
         }
+    }
+
+    /// As above for counts; the load is nobody's in the end.
+    #[test]
+    fn thread_that_is_overtaken_leaves_no_load() {
+        loom::model(|| {
+            let (entry, load) = (Entry::new(), Arc::new(Counter::new(0)));
+            let (other, others) = (Arc::clone(&entry), Arc::clone(&load));
+            let straggler = thread::spawn(move || on_and_off(&other, &others, 7, 3));
+            let next = entry.reap_load(&load);
+            on_and_off(&entry, &load, next, 5);
+            straggler.join().unwrap();
+            assert_eq!((entry.sum.load(Ordering::Relaxed), load.get()), (0, 0));
+        });
     }
 }

@@ -443,7 +443,7 @@ fn what_was_written_over_begins_anew_as_configured() {
     for byte in [0x00, 0x01, 0x80, 0xFF] {
         let region = region();
         overwrite(&region, byte);
-        assert_eq!(region.restore().unwrap(), 7, "{byte:#x}");
+        assert_eq!(region.restore().unwrap(), Restored { slots: 7, counts: true }, "{byte:#x}");
         assert_eq!(region.ajp(1).unwrap().settings(), config().ajp[1].settings);
         assert_eq!(region.lb(0).unwrap().intact_settings(), Some(LbSettings::default()));
         for (index, multiplier) in [6, 3, 2].into_iter().enumerate() {
@@ -455,7 +455,63 @@ fn what_was_written_over_begins_anew_as_configured() {
                 (multiplier, 0, rank(Activation::Active, 0))
             );
         }
-        assert_eq!(region.restore().unwrap(), 0, "{byte:#x}");
+        assert_eq!(region.restore().unwrap(), Restored::default(), "{byte:#x}");
+    }
+}
+
+#[test]
+fn counts_in_flight_begin_anew_and_no_request_of_before_takes_from_those_after() {
+    for byte in [0x00, 0x01, 0x80, 0xFF] {
+        let region = Arc::new(region());
+        let busyness = LbSettings { method: Method::Busyness, ..LbSettings::default() };
+        region.lock().unwrap().set_lb_settings(0, &busyness).unwrap();
+        let (own, nobodys) = (OwnChild::default(), Child::UNREGISTERED);
+        own.claim(&region);
+        let use_by = |child| {
+            (region.enter_ajp(child, 0), region.enter_lb(child, 0), region.weigh(child, 1, 3), region.connect(child, 0))
+        };
+        let counts = || {
+            let value = region.member(1).unwrap().value.get();
+            [region.ajp_busy(0).into(), region.lb_busy(0).into(), value, region.ajp_connected(0).into()]
+        };
+        let before = (use_by(own.get()), use_by(nobodys));
+        assert_eq!(counts(), [2, 2, 6, 2]);
+        overwrite(&region, byte);
+        assert_eq!(region.enter_ajp(own.get(), 0).total(), 1, "no limit is reached by garbage, {byte:#x}");
+        assert!(region.restore().unwrap().counts);
+        assert_eq!((counts(), region.reap_children().unwrap()), ([0; 4], 0), "{byte:#x}");
+        region.lock().unwrap().set_lb_settings(0, &busyness).unwrap();
+        let lost = own.get();
+        own.keep(&region);
+        assert!(own.get().has_entry() && own.get() != lost, "{byte:#x}");
+        let after = (use_by(own.get()), use_by(nobodys));
+        drop(before);
+        assert_eq!(counts(), [2, 2, 6, 2], "{byte:#x}");
+        drop(after);
+        assert_eq!(counts(), [0; 4], "{byte:#x}");
+        let most = (region.ajp(0).unwrap().max_busy.get(), region.ajp(0).unwrap().max_connected.get());
+        assert_eq!((most, region.lb(0).unwrap().max_busy.get()), ((2, 2), 2), "{byte:#x}");
+    }
+}
+
+#[test]
+fn counts_alone_that_were_written_over_are_noticed() {
+    let damages: [&dyn Fn(&Region); 3] = [
+        &|region| region.cells().iter().for_each(|cell| cell.store(7, Ordering::Relaxed)),
+        &|region| region.header().version.store(7, Ordering::Relaxed),
+        &|region| {
+            let entries = region.layout.children;
+            let first = region.memory.as_mut_ptr().wrapping_add(entries.offset);
+            // SAFETY: the entries lie in the mapping, which no other process or thread of this test uses.
+            unsafe { first.write_bytes(0x7E, entries.count * size_of::<ChildEntry>()) };
+        },
+    ];
+    for damage in damages {
+        let region = region();
+        damage(&region);
+        assert_eq!(region.restore().unwrap(), Restored { slots: 0, counts: true });
+        assert_eq!((region.ajp_busy(0), region.reap_children().unwrap()), (0, 0));
+        assert_eq!(region.restore().unwrap(), Restored::default());
     }
 }
 
@@ -464,7 +520,8 @@ fn edits_are_not_taken_for_damage() {
     let region = region();
     region.lock().unwrap().set_ajp_settings(0, &odd_settings("moved")).unwrap();
     region.lock().unwrap().drain_member(1, 1_000, None, 300).unwrap();
-    assert_eq!(region.restore().unwrap(), 0);
+    let _busy = region.enter_ajp(region.register_child().unwrap(), 0);
+    assert_eq!((region.restore().unwrap(), region.ajp_busy(0)), (Restored::default(), 1));
     assert_eq!(region.ajp(0).unwrap().settings(), odd_settings("moved"));
     assert!(region.member(1).unwrap().drain().is_on());
 }

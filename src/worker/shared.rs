@@ -3,12 +3,12 @@
 //! Not here: the mapping (`shm`). The surprising thing: the handle is made in the parent and learns in each child, by
 //! `Shared::enter_child`, in whose name it counts.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balancer::State;
 use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
-use crate::shm::{self, AjpSlot, Child, Connected, Failing, Found, Plan, ProbeStreak, Region, ShmError};
+use crate::shm::{self, AjpSlot, Child, Connected, Failing, Found, OwnChild, Plan, ProbeStreak, Region, ShmError};
 
 pub use crate::shm::AjpNumbers as Numbers;
 
@@ -17,34 +17,37 @@ pub use crate::shm::AjpNumbers as Numbers;
 pub struct Shared {
     /// The slots.
     pub region: Arc<Region>,
-    child: OnceLock<Child>,
+    child: OwnChild,
 }
 
 impl Shared {
     /// For the parent; each child calls [`Self::enter_child`].
     pub fn new(region: Arc<Region>) -> Self {
-        Self { region, child: OnceLock::new() }
+        Self { region, child: OwnChild::default() }
     }
 
     /// Claims this child's entry. Without one (more children than planned, a broken lock) counts are kept all the same, but not taken
     /// back when the child is killed.
     pub fn enter_child(&self) {
-        let child = self.region.register_child().unwrap_or(Child::UNREGISTERED);
-        // A second call in one process keeps the first entry.
-        let _ = self.child.set(child);
+        self.child.claim(&self.region);
+    }
+
+    /// Claims it again when somebody wrote over it; does nothing in the parent.
+    pub fn keep_child(&self) {
+        self.child.keep(&self.region);
     }
 
     /// Gives the entry back.
     pub fn leave_child(&self) {
-        if let Some(child) = self.child.get() {
+        if let Some(child) = self.child.claimed() {
             // A lock that cannot be taken leaves the entry to the reaping of the dead.
-            let _ = self.region.release_child(*child);
+            let _ = self.region.release_child(child);
         }
     }
 
     /// In whose name this process counts.
     pub fn child(&self) -> Child {
-        self.child.get().copied().unwrap_or(Child::UNREGISTERED)
+        self.child.get()
     }
 
     /// Unix time in seconds, as the slots keep it.

@@ -52,7 +52,8 @@ fn region() -> Arc<Region> {
     let member = |ajp| MemberConfig { ajp, settings: member_settings(0) };
     let lb = LbConfig { name: "lb".to_owned(), members: vec![member(0), member(1)], ..LbConfig::default() };
     let settings = LbSettings { method: Method::Busyness, ..LbSettings::default() };
-    let by_busy = LbConfig { name: "busy".to_owned(), settings, members: vec![member(0)], ..LbConfig::default() };
+    let members = vec![member(0), member(1)];
+    let by_busy = LbConfig { name: "busy".to_owned(), settings, members, ..LbConfig::default() };
     let config = Config {
         list: vec![WorkerConfig::Lb(lb), WorkerConfig::Lb(by_busy)],
         ajp: vec![ajp("w1"), ajp("w2")],
@@ -112,8 +113,17 @@ fn serve_for_ever(region: &Arc<Region>, variants: &Variants) -> u8 {
                 return 2;
             }
         }
-        let weight = region.weigh(child, region.plan().members_of(1).start, 1);
-        drop((weight, second, first, connected, lb));
+        let by_busy = region.plan().members_of(1).start;
+        let weights =
+            [0, 1].map(|index| region.weigh(child, by_busy + index, region.members_of(1)[index].multiplier()));
+        if n % 4 == 2 {
+            // The steps of what is in flight are none of the new multipliers.
+            let Ok(writer) = region.lock() else { return 1 };
+            if writer.set_member_settings(by_busy, &variants.member[n]).is_err() {
+                return 2;
+            }
+        }
+        drop((weights, second, first, connected, lb));
         region.ajp(0).iter().for_each(|slot| slot.used.add(1));
     }
     0
@@ -174,7 +184,8 @@ fn a_kill_at_any_instruction_leaves_no_count_no_lock_and_no_half_update() {
         region.reap_children().unwrap();
         let left = (region.ajp_busy(0), region.ajp_busy(1), region.ajp_connected(0), region.lb_busy(0));
         assert_eq!(left, (1, 0, 0, 0), "after kill {kill}");
-        assert_eq!(region.members_of(1)[0].value.get(), 0, "after kill {kill}");
+        let loads = [0, 1].map(|index| region.members_of(1)[index].value.get());
+        assert_eq!(loads, [0, 0], "after kill {kill}");
         variants.assert_whole(&region);
         drop(region.lock().unwrap());
         let factor = region.member(0).unwrap().lb_factor();

@@ -34,19 +34,14 @@
 
 use std::io::Read;
 use std::sync::Arc;
-#[cfg(not(loom))]
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-#[cfg(loom)]
-use loom::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::Region;
 use super::error::ShmError;
-use super::tally::{self, CountCell, Tally};
+use super::tally::{self, CountCell, GenerationCell, Tally};
 
 /// One row of the table of children.
 #[derive(Debug)]
@@ -55,7 +50,7 @@ pub(super) struct ChildEntry {
     /// 0 = free.
     pid: AtomicU32,
     /// Counts claims and releases.
-    generation: AtomicU32,
+    generation: GenerationCell,
     /// 0 = unknown.
     start_time: AtomicU64,
     /// [`MARK`], always; anything else was written by a stranger.

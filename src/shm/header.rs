@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::cell::Counter;
 use super::lock::LockCell;
+use super::tally::GenerationCell;
 
 /// First eight bytes of the file.
 pub(super) const MAGIC: [u8; 8] = *b"!JKSHMR1";
@@ -39,7 +40,7 @@ pub(super) struct Header {
     /// One more than the highest child entry in use; sums need not look further.
     pub(super) entries_used: AtomicU32,
     /// Generation of the cells of children without an entry.
-    pub(super) shared_generation: AtomicU32,
+    pub(super) shared_generation: GenerationCell,
     _pad: [AtomicU32; 12],
     pub(super) lock: LockCell,
 }

@@ -19,13 +19,13 @@
 //! the reaper's generation.
 
 #[cfg(loom)]
-pub(super) use loom::sync::atomic::{AtomicU16 as CountCell, AtomicU64 as LoadCell};
+pub(super) use loom::sync::atomic::{AtomicU16 as CountCell, AtomicU32 as GenerationCell, AtomicU64 as LoadCell};
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, Ordering, fence};
+use loom::sync::atomic::{Ordering, fence};
 #[cfg(not(loom))]
-pub(super) use std::sync::atomic::{AtomicU16 as CountCell, AtomicU64 as LoadCell};
+pub(super) use std::sync::atomic::{AtomicU16 as CountCell, AtomicU32 as GenerationCell, AtomicU64 as LoadCell};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 use super::cell::Counter;
 
@@ -33,7 +33,7 @@ use super::cell::Counter;
 pub(super) struct Tally<'a, C> {
     pub(super) cell: &'a C,
     /// The generation now, and that of the caller.
-    pub(super) owner: (&'a AtomicU32, u32),
+    pub(super) owner: (&'a GenerationCell, u32),
 }
 
 impl<C> Tally<'_, C> {
@@ -103,7 +103,7 @@ impl Tally<'_, LoadCell> {
 }
 
 /// Ends a generation: handles to it count nothing from here on. Before the cells are cleared.
-pub(super) fn end_generation(generation: &AtomicU32) {
+pub(super) fn end_generation(generation: &GenerationCell) {
     generation.fetch_add(1, Ordering::AcqRel);
 }
 
@@ -133,14 +133,14 @@ mod model {
     use loom::thread;
 
     struct Entry {
-        generation: AtomicU32,
+        generation: GenerationCell,
         cell: CountCell,
         sum: LoadCell,
     }
 
     impl Entry {
         fn new() -> Arc<Self> {
-            Arc::new(Self { generation: AtomicU32::new(7), cell: CountCell::new(0), sum: LoadCell::new(0) })
+            Arc::new(Self { generation: GenerationCell::new(7), cell: CountCell::new(0), sum: LoadCell::new(0) })
         }
         fn tally(&self, own: u32) -> Tally<'_, CountCell> {
             Tally { cell: &self.cell, owner: (&self.generation, own) }

@@ -241,7 +241,9 @@ mod model {
                     &|| assert_eq!(dead.sum.fetch_add(5, Ordering::AcqRel), 0),
                     &|| load.add(5),
                     &|| load.subtract(5),
-                    &|| drop(dead.sum.fetch_sub(5, Ordering::Relaxed)),
+                    &|| {
+                        dead.sum.fetch_sub(5, Ordering::Relaxed);
+                    },
                 ];
                 order.iter().take(steps).for_each(|step| step());
                 dead.reap_load(&load);

@@ -109,7 +109,7 @@ under_every_mpm! {
         let file = fs::OpenOptions::new().write(true).open(shm_file(&httpd)).unwrap();
         let size = file.metadata().unwrap().len();
         for byte in [0x01, 0xAA, 0xFF] {
-            let told = || httpd.jk_log().matches("somebody wrote over").count();
+            let told = || httpd.jk_log().matches("slots of the shared memory; they begin anew").count();
             let before = told();
             file.write_all_at(&vec![byte; usize::try_from(size).unwrap()], 0).unwrap();
             wait::until(PATIENCE, "the slots to begin anew", || {
@@ -135,6 +135,30 @@ under_every_mpm! {
         assert_eq!(fetch(&httpd, None).0, 200);
         await_notes(&httpd, "w1 5 5 OK");
     }
+}
+
+#[test]
+fn child_whose_entry_was_written_over_counts_its_requests_again() {
+    let cluster = Cluster::start(2);
+    let httpd = cluster.httpd(&format!("{AT_ONCE}worker.maintain=1\nworker.w1.busy_limit=1")).children(1).start();
+    assert_eq!(fetch(&httpd, None).0, 200);
+    let file = fs::OpenOptions::new().write(true).open(shm_file(&httpd)).unwrap();
+    let size = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    file.write_all_at(&vec![0xAA; size], 0).unwrap();
+    wait::until(PATIENCE, "the counts to begin anew", || {
+        fetch(&httpd, None);
+        httpd.jk_log().contains("in flight begin anew")
+    });
+    assert_eq!(fetch(&httpd, Some("a.w1")), (200, "w1".to_owned()));
+    let address = httpd.address();
+    let held = thread::spawn(move || {
+        let request = crate::support::http_client::Request::new("GET", "/hold").header("Cookie", "JSESSIONID=a.w1");
+        crate::support::http_client::Client::once(address, &request).unwrap().status()
+    });
+    cluster.member(1).await_held(1);
+    assert_eq!(fetch(&httpd, Some("a.w1")), (200, "w2".to_owned()));
+    cluster.member(1).release();
+    assert_eq!(held.join().unwrap(), 200);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! page, so once any byte of a response may have left httpd, the answer is "done" and the client's connection is cut instead.
 
 use std::ffi::{CStr, c_int};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -24,6 +24,7 @@ use crate::log::{Level, Shown, log_at};
 use crate::request_log::Fields;
 use crate::runtime::Worker;
 use crate::uri_map::{RuleOptions, parse_options, split_worker};
+use crate::worker::clock::Moment;
 use crate::worker::lb::{Balance, MemberReport};
 use crate::worker::{self, BodyKind, Failure, Log, Served};
 
@@ -89,13 +90,13 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
         return OK;
     }
     vhost.runtime.maintain_without_watchdog(&vhost.logger);
-    let started = Instant::now();
+    let started = Moment::now();
     let options = found.own_options.as_deref().or_else(|| state.options());
     request.note_type(worker.type_name(), is_first_time);
     let service = Service { request, vhost, is_first_time, id, name: found.name, options };
     let (status, ended) = service.run(worker, state.original_uri());
-    let ended = ended.unwrap_or_else(Instant::now);
-    request.note_duration(ended.saturating_duration_since(started), is_first_time);
+    let ended = ended.unwrap_or_else(Moment::now);
+    request.note_duration(ended.since(started), is_first_time);
     status
 }
 
@@ -144,7 +145,7 @@ struct Service<'r> {
 
 impl Service<'_> {
     /// The handler's answer, and when the response was over, if somebody looked at the clock then.
-    fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> (c_int, Option<Instant>) {
+    fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> (c_int, Option<Moment>) {
         let (request, vhost) = (self.request, self.vhost);
         let log = Log { logger: &vhost.logger, context: self.id };
         let mut texts = Texts::default();

@@ -15,6 +15,7 @@ use crate::config::{AjpConfig, Config, WorkerConfig};
 use crate::log::{Level, Logger, log_at};
 use crate::shm::{Plan, Region, ShmError, remove_leftovers, unix_s};
 use crate::status::{Ask, Host, Page, Scene, Site, StatusWorker};
+use crate::worker::clock::Moment;
 use crate::worker::health::Prober;
 use crate::worker::lb::LbWorker;
 use crate::worker::shared::{AjpShared, Shared};
@@ -222,7 +223,7 @@ impl Runtime {
         }
         let log = Log { logger, context: b"MAINTAIN" };
         if let Some(_turn) = self.begin_maintenance(log) {
-            let now = Instant::now();
+            let now = Moment::now();
             self.ajp.iter().for_each(|worker| worker.maintain(now, log));
         }
     }
@@ -254,7 +255,7 @@ impl Runtime {
 
     fn maintain_with(&self, prober: &mut Prober, log: Log<'_>) {
         if let Some(_turn) = self.begin_maintenance(log) {
-            let now = Instant::now();
+            let now = Moment::now();
             for worker in &self.ajp {
                 worker.shrink(now, log);
                 prober.begin_checkups(worker, log);

@@ -25,7 +25,7 @@ fn counters_and_errors_follow_the_name_and_not_the_index() {
     let old = region();
     old.ajp(2).unwrap().used.set(50);
     old.ajp(2).unwrap().note_cpong();
-    old.ajp(2).unwrap().first_byte_time.record(std::time::Duration::from_millis(1));
+    old.ajp(2).unwrap().first_byte_time.record(1_000_000);
     old.member(2).unwrap().errors.set(5);
     old.member(2).unwrap().last_error_time.set(77);
     old.member(2).unwrap().state.set(State::Error);
@@ -184,7 +184,7 @@ fn what_the_old_generation_counts_after_the_restart_is_added_once() {
     old.ajp(1).unwrap().used.add(1);
     new.follow(&old).unwrap();
     old.ajp(1).unwrap().used.add(2);
-    old.ajp(1).unwrap().response_time.record(std::time::Duration::from_micros(700));
+    old.ajp(1).unwrap().response_time.record(700_000);
     old.member(0).unwrap().sessions.add(4);
     new.ajp(1).unwrap().used.add(10);
     for _ in 0..2 {

@@ -112,17 +112,28 @@ impl Word {
 }
 
 /// Tells words that a writer stored from any others, by one in 2^32. A guard against accidents: who may write to the file may do worse.
+///
+/// A sum, each word times an odd number of its own: the words can be taken in any order, so no product waits for the one before.
 #[inline]
 pub(super) fn check_of<const N: usize>(words: [&Word; N]) -> u32 {
-    words
-        .into_iter()
-        .fold(0x6A6B_7368, |check: u32, word| (check ^ word.get()).wrapping_mul(0x9E37_79B1).rotate_left(15))
+    let (mut check, mut factor) = (0x6A6B_7368_u32, 0x9E37_79B1_u32);
+    for word in words {
+        check = check.wrapping_add(word.get().wrapping_mul(factor));
+        factor = factor.wrapping_mul(0x85EB_CA6B);
+    }
+    check
 }
 
 /// A number as the configuration can have it.
 #[inline]
 pub(super) fn number(word: &Word) -> u32 {
-    word.get().min(i32::MAX.cast_unsigned())
+    legal(word.get())
+}
+
+/// The nearest number that the configuration can have.
+#[inline]
+pub(super) fn legal(value: u32) -> u32 {
+    value.min(i32::MAX.cast_unsigned())
 }
 
 /// The state word of a member or an AJP worker.

@@ -196,6 +196,7 @@ impl Region {
     }
 
     /// Counts a request on AJP worker `ajp`, and keeps its `max_busy`.
+    #[inline]
     pub fn enter_ajp(&self, child: Child, ajp: usize) -> Busy<'_> {
         let busy = self.enter(self.layout().busy_row(ajp), child);
         if let Some(slot) = self.ajp(ajp) {
@@ -216,7 +217,8 @@ impl Region {
     /// Counts a connection of AJP worker `ajp`, and keeps its `max_connected`.
     pub fn connect(self: &Arc<Self>, child: Child, ajp: usize) -> Connected {
         let (row, child) = (self.layout().connected_row(ajp), self.named(child));
-        let (row, total) = self.count(row, child);
+        let (counted, total) = self.count(row.map_or(&[], |row| self.row(row)), child);
+        let row = row.filter(|_| counted);
         if let Some(slot) = self.ajp(ajp) {
             slot.max_connected.raise(u64::from(total));
         }
@@ -227,7 +229,7 @@ impl Region {
     #[inline]
     #[must_use]
     pub fn ajp_busy(&self, ajp: usize) -> u32 {
-        self.sum(self.layout().busy_row(ajp))
+        self.sum_of(self.layout().busy_row(ajp))
     }
 
     /// Requests in flight on the AJP worker of each member of load balancer `lb`, in the order of [`super::Plan::members_of`].
@@ -245,14 +247,14 @@ impl Region {
     /// Open connections of AJP worker `ajp`, over all children.
     #[must_use]
     pub fn ajp_connected(&self, ajp: usize) -> u32 {
-        self.sum(self.layout().connected_row(ajp))
+        self.sum_of(self.layout().connected_row(ajp))
     }
 
     /// Requests in flight on load balancer `lb`, over all children.
     #[inline]
     #[must_use]
     pub fn lb_busy(&self, lb: usize) -> u32 {
-        self.sum(self.layout().lb_row(lb))
+        self.sum_of(self.layout().lb_row(lb))
     }
 
     /// `pid` and `start_time` come in as arguments, so that a test can be any process.
@@ -279,18 +281,20 @@ impl Region {
         Ok(Child { entry: Some(index), generation: entry.generation.load(Ordering::Relaxed) })
     }
 
+    #[inline]
     fn enter(&self, row: Option<usize>, child: Child) -> Busy<'_> {
         let child = self.named(child);
-        let (row, total) = self.count(row, child);
-        Busy { region: self, row, child, total }
+        let (counted, total) = self.count(row.map_or(&[], |row| self.row(row)), child);
+        Busy { region: self, row: row.filter(|_| counted), child, total }
     }
 
-    /// Adds one to the child's cell of `row`; answers the row when it was counted, and the sum of the row.
-    fn count(&self, row: Option<usize>, child: Child) -> (Option<usize>, u32) {
-        let counted = row.filter(|&row| self.tally(row, child).is_some_and(Tally::enter));
-        if counted.is_none() && !self.bears_marks(child) {
+    /// Adds one to the child's cell of `row`; answers whether it was counted, and the sum of the row.
+    #[inline]
+    fn count(&self, row: &[CountCell], child: Child) -> (bool, u32) {
+        let counted = self.cell_of(row, child).is_some_and(Tally::enter);
+        if !counted && !self.bears_marks(child) {
             // Until the repair a sum of what was written over would close every worker that has a limit.
-            return (None, 1);
+            return (false, 1);
         }
         (counted, self.sum(row))
     }
@@ -369,9 +373,14 @@ impl Region {
         (entry.generation.load(Ordering::Relaxed) == child.generation).then_some((index, entry))
     }
 
-    fn sum(&self, row: Option<usize>) -> u32 {
-        let Some((shared, own)) = row.and_then(|row| self.row(row).split_last()) else { return 0 };
+    #[inline]
+    fn sum(&self, row: &[CountCell]) -> u32 {
+        let Some((shared, own)) = row.split_last() else { return 0 };
         total(shared, own.get(..self.entries_used()).unwrap_or(own))
+    }
+
+    fn sum_of(&self, row: Option<usize>) -> u32 {
+        row.map_or(0, |row| self.sum(self.row(row)))
     }
 
     fn entries_used(&self) -> usize {

@@ -52,7 +52,7 @@ use memmap2::{MmapOptions, MmapRaw};
 pub use cause::{Cause, FAILINGS, Failing};
 pub use cell::{Counter, StateCell, TEXT_MAX, Text};
 pub use children::{Busy, Child, Connected};
-pub use clock::unix_s;
+pub use clock::{monotonic_ns, unix_s};
 pub use drain::{Drain, DrainEnd, Draining};
 pub use error::ShmError;
 pub use histogram::{BUCKETS, Histogram};

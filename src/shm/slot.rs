@@ -3,7 +3,7 @@
 //! Not here: busy and connected counts, which are kept per child (`children.rs`), and the rules for writing (`writer.rs`).
 //! The surprising thing: slots have no constructor. They lie in the mapping, all zero at first, and any bytes are a valid slot.
 //!
-//! Layout of 2026-11-22, version 4 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
+//! Layout of 2026-11-22, version 5 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
 //!
 //! ```text
 //!  AjpSlot (1472)                               LbSlot (256)                       MemberSlot (640)
@@ -25,7 +25,7 @@
 //! member: choosing needs value, state and settings together, and gets them from a single line.
 
 use super::cause::{FAILINGS, Failing};
-use super::cell::{Counter, StateCell, Text, TextCell, Word, check_of, number};
+use super::cell::{Counter, StateCell, Text, TextCell, Word, check_of, legal};
 use super::error::ShmError;
 use super::histogram::Histogram;
 use super::history::{History, PERIODS, Period};
@@ -417,21 +417,22 @@ impl AjpSide {
         u16::try_from(self.port.get()).unwrap_or(0)
     }
 
+    /// What [`Self::store`] wrote: the check word says so, and that made the numbers legal.
     #[inline]
     fn numbers(&self) -> Option<AjpNumbers> {
         (self.check_of_numbers() == self.check.get()).then(|| AjpNumbers {
             address_sequence: self.address_sequence.get(),
             port: self.port(),
-            connection_pool_timeout_s: number(&self.connection_pool_timeout_s),
-            ping_timeout_ms: number(&self.ping_timeout_ms),
-            connect_timeout_ms: number(&self.connect_timeout_ms),
-            prepost_timeout_ms: number(&self.prepost_timeout_ms),
-            reply_timeout_ms: number(&self.reply_timeout_ms),
-            connection_ping_interval_s: number(&self.connection_ping_interval_s),
-            retries: number(&self.retries).max(1),
-            retry_interval_ms: number(&self.retry_interval_ms),
+            connection_pool_timeout_s: self.connection_pool_timeout_s.get(),
+            ping_timeout_ms: self.ping_timeout_ms.get(),
+            connect_timeout_ms: self.connect_timeout_ms.get(),
+            prepost_timeout_ms: self.prepost_timeout_ms.get(),
+            reply_timeout_ms: self.reply_timeout_ms.get(),
+            connection_ping_interval_s: self.connection_ping_interval_s.get(),
+            retries: self.retries.get().max(1),
+            retry_interval_ms: self.retry_interval_ms.get(),
             recovery_options: (self.recovery_options_set.get() != 0).then(|| self.recovery_options.get()),
-            busy_limit: number(&self.busy_limit),
+            busy_limit: self.busy_limit.get(),
             // A buffer is cut to this size, so it is made legal here and not where it is used.
             max_packet_size: self.max_packet_size.get().clamp(8_192, 65_536) & !1_023,
         })
@@ -472,17 +473,17 @@ impl AjpSide {
     fn store(&self, settings: &AjpSettings, host: &Text, address_sequence: u32) {
         self.address_sequence.set(address_sequence);
         self.port.set(u32::from(settings.port));
-        self.connection_pool_timeout_s.set(settings.connection_pool_timeout_s);
-        self.ping_timeout_ms.set(settings.ping_timeout_ms);
-        self.connect_timeout_ms.set(settings.connect_timeout_ms);
-        self.prepost_timeout_ms.set(settings.prepost_timeout_ms);
-        self.reply_timeout_ms.set(settings.reply_timeout_ms);
-        self.connection_ping_interval_s.set(settings.connection_ping_interval_s);
-        self.retries.set(settings.retries);
-        self.retry_interval_ms.set(settings.retry_interval_ms);
+        self.connection_pool_timeout_s.set(legal(settings.connection_pool_timeout_s));
+        self.ping_timeout_ms.set(legal(settings.ping_timeout_ms));
+        self.connect_timeout_ms.set(legal(settings.connect_timeout_ms));
+        self.prepost_timeout_ms.set(legal(settings.prepost_timeout_ms));
+        self.reply_timeout_ms.set(legal(settings.reply_timeout_ms));
+        self.connection_ping_interval_s.set(legal(settings.connection_ping_interval_s));
+        self.retries.set(legal(settings.retries));
+        self.retry_interval_ms.set(legal(settings.retry_interval_ms));
         self.recovery_options_set.set(u32::from(settings.recovery_options.is_some()));
         self.recovery_options.set(settings.recovery_options.unwrap_or(0));
-        self.busy_limit.set(settings.busy_limit);
+        self.busy_limit.set(legal(settings.busy_limit));
         self.max_packet_size.set(settings.max_packet_size);
         self.host.store(host);
         self.check.set(self.check_of_numbers());

@@ -254,7 +254,7 @@ fn reset_of_a_member_keeps_what_the_reference_keeps() {
     }
     member.state.set(State::Error);
     ajp.state.set(State::Error);
-    ajp.response_time.record(std::time::Duration::from_millis(3));
+    ajp.response_time.record(3_000_000);
     region.lock().unwrap().reset_member(0, 5_000).unwrap();
     assert_eq!(member.state.get(), State::Idle);
     assert_eq!(

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::address::{AddressBook, Resolved};
+use super::clock::Moment;
 use super::connection::{Connection, millis};
 use super::error::{Class, Error, ReceiveError};
 use super::pool::{Lease, Pool};
@@ -46,13 +47,13 @@ pub struct Served {
     /// Status of the container's response.
     pub status: u16,
     /// The web server must write its own page with that status; nothing was passed on (`use_server_errors`).
-    pub page: Option<ServerErrorPage>,
+    pub page: Option<Box<ServerErrorPage>>,
     /// Response body bytes passed on.
     pub body_bytes: u64,
     /// Attempts, this one included.
     pub attempts: u32,
     /// When the response was over.
-    pub ended: Instant,
+    pub ended: Moment,
 }
 
 /// What goes with a page of the web server's own.
@@ -65,8 +66,8 @@ pub struct ServerErrorPage {
 /// A request that failed on this worker.
 #[derive(Debug)]
 pub struct Failure {
-    /// Why, of the last attempt.
-    pub error: Error,
+    /// Why, of the last attempt; on the heap, so that an answer stays small.
+    pub error: Box<Error>,
     /// Attempts made.
     pub attempts: u32,
     /// How often the container may have received the whole request.
@@ -224,9 +225,11 @@ impl AjpWorker {
         if self.shared.state() == State::Error {
             self.shared.set_state(State::Probe);
         }
-        let served = self.attempts(&mut lease, request, downstream, &scene)?;
-        self.shared.set_state(State::Ok);
-        Ok(served)
+        let mut facts = Facts::new();
+        match self.attempt(&mut lease, false, request, downstream, &scene, &mut facts) {
+            Ok(served) => Ok(served),
+            Err(error) => self.attempts_after(error, facts, &mut lease, request, downstream, &scene),
+        }
     }
 
     /// What is done once, before any connection is taken: nothing of a request that is too large or whose body breaks off
@@ -242,8 +245,12 @@ impl AjpWorker {
         request.body.prepare(scene.limits.body_data(), downstream).map_err(|_| Error::ClientRead)
     }
 
-    fn attempts(
+    /// The first attempt failed with `error`: further ones, as many as configured and allowed.
+    #[cold]
+    fn attempts_after(
         &self,
+        error: Error,
+        facts: Facts,
         lease: &mut Lease<'_>,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
@@ -253,9 +260,8 @@ impl AjpWorker {
         let (options, retries, pause) = (numbers.recovery_options, numbers.retries, numbers.retry_interval_ms);
         let idempotent = request.is_idempotent();
         let (mut tally, mut only_new) = (Tally { attempts: 1, ..Tally::default() }, false);
+        let (mut outcome, mut facts): (Result<Served, Error>, Facts) = (Err(error), facts);
         loop {
-            let mut facts = Facts::new();
-            let outcome = self.attempt(lease, only_new, request, downstream, scene, &mut facts);
             tally.delivered += u32::from(facts.delivered);
             tally.answered = facts.answered;
             let error = match outcome {
@@ -268,6 +274,8 @@ impl AjpWorker {
             if !only_new && retry::is_free(&error, &facts, idempotent, options) {
                 say!(log, Debug, "({name}) {error}; the pooled connection was stale, opening a new one");
                 only_new = true;
+                facts = Facts::new();
+                outcome = self.attempt_again(lease, only_new, request, downstream, scene, &mut facts);
                 continue;
             }
             self.shared.count_failure(error.failing());
@@ -286,7 +294,23 @@ impl AjpWorker {
             tally.attempts += 1;
             // The other idle connections lead to the same silence; a new one can be probed, or refused.
             only_new = error.class() == Class::ReplyTimeout;
+            facts = Facts::new();
+            outcome = self.attempt_again(lease, only_new, request, downstream, scene, &mut facts);
         }
+    }
+
+    /// A copy of [`Self::attempt`] for the attempts after the first, which has it in line.
+    #[inline(never)]
+    fn attempt_again(
+        &self,
+        lease: &mut Lease<'_>,
+        only_new: bool,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        scene: &Scene<'_>,
+        facts: &mut Facts,
+    ) -> Result<Served, Error> {
+        self.attempt(lease, only_new, request, downstream, scene, facts)
     }
 
     /// Closes idle connections; requests in progress finish, new ones get 503.
@@ -320,6 +344,7 @@ impl AjpWorker {
     }
 
     /// One attempt; the connection goes back to the lease when it may be used again.
+    #[inline(always)]
     fn attempt(
         &self,
         lease: &mut Lease<'_>,
@@ -331,7 +356,7 @@ impl AjpWorker {
     ) -> Result<Served, Error> {
         let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
         facts.reused = connection.is_used();
-        let started = Instant::now();
+        let started = Moment::now();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
             Ok(()) => {
                 let reply = reply::Reply::new(self, scene, &connection, started);
@@ -339,13 +364,16 @@ impl AjpWorker {
             }
             Err(error) => Err(error),
         };
-        if let Ok((served, _)) = &outcome {
-            self.shared.record_response_time(served.ended.saturating_duration_since(started));
-        }
         let (read, transferred) = connection.take_byte_counts();
         facts.answered = read > 0;
-        self.shared.count_bytes(read, transferred);
-        let (served, keep) = outcome?;
+        let (served, keep) = match outcome {
+            Ok(answered) => answered,
+            Err(error) => {
+                self.shared.count_bytes(read, transferred);
+                return Err(error);
+            }
+        };
+        self.shared.record_response(served.ended.nanos_since(started), read, transferred);
         if !keep || request.options.disable_reuse || !connection.is_drained() {
             return Ok(served);
         }
@@ -500,7 +528,7 @@ impl AjpWorker {
                 hint(&error)
             ),
         }
-        Failure { error, attempts, delivered, recoverable, answered }
+        Failure { error: Box::new(error), attempts, delivered, recoverable, answered }
     }
 }
 

@@ -172,18 +172,41 @@ impl Open {
     /// # Errors
     /// [`SendError`]; the connection cannot be used any more.
     pub fn send(&mut self, parts: &mut [IoSlice<'_>], limit: Option<Duration>) -> Result<(), SendError> {
-        let mut parts = parts;
         let total: usize = parts.iter().map(|part| part.len()).sum();
-        let mut sent = 0;
-        let mut deadline = None;
         // Without a limit the kernel may wait; with one, it must not.
         let wait = if limit.is_some() { Wait::No } else { Wait::Yes };
-        while sent < total {
-            match self.stream.write(parts, wait) {
+        match self.stream.write(parts, wait) {
+            Ok(written) if written == total => {
+                self.count_sent(written);
+                Ok(())
+            }
+            begun => self.send_rest(begun, parts, limit, wait),
+        }
+    }
+
+    fn count_sent(&mut self, written: usize) {
+        self.sent = self.sent.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+    }
+
+    /// Goes on with `parts` where the first write did not take all of them.
+    #[cold]
+    fn send_rest(
+        &mut self,
+        begun: io::Result<usize>,
+        mut parts: &mut [IoSlice<'_>],
+        limit: Option<Duration>,
+        wait: Wait,
+    ) -> Result<(), SendError> {
+        let (mut written, mut sent, mut deadline) = (begun, 0, None);
+        loop {
+            match written {
                 Ok(written) => {
                     sent += written;
-                    self.sent = self.sent.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+                    self.count_sent(written);
                     IoSlice::advance_slices(&mut parts, written);
+                    if parts.is_empty() {
+                        return Ok(());
+                    }
                 }
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
@@ -196,8 +219,8 @@ impl Open {
                 }
                 Err(cause) => return Err(SendError { sent, cause }),
             }
+            written = self.stream.write(parts, wait);
         }
-        Ok(())
     }
 
     /// Whether [`Self::receive`] would leave all bytes handed out by [`Self::next_packet`] where they are.
@@ -231,8 +254,38 @@ impl Open {
     ///
     /// # Errors
     /// [`ReceiveError`]; the connection cannot be used any more.
+    #[inline]
     pub fn receive(&mut self, limit: Option<Duration>) -> Result<(), ReceiveError> {
-        self.receive_from(limit, First::Recv)
+        if !self.is_drained() || self.receive_timeout != limit {
+            return self.receive_from(limit, First::Recv);
+        }
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        self.make_room();
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let room_left = room.len();
+        match self.stream.read(room, Wait::Yes) {
+            Ok(read) if read > 0 => {
+                self.count_received(read, room_left);
+                if self.has_packet()? { Ok(()) } else { self.wait_for_rest(limit, deadline, false) }
+            }
+            read => self.not_received(read, limit, deadline),
+        }
+    }
+
+    /// The first read brought nothing.
+    #[cold]
+    fn not_received(
+        &mut self,
+        read: io::Result<usize>,
+        limit: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> Result<(), ReceiveError> {
+        match read {
+            Err(cause) if cause.kind() == ErrorKind::Interrupted => self.wait_for_rest(limit, deadline, false),
+            // SO_RCVTIMEO.
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => Err(timed_out(limit)),
+            read => Err(self.closed(read.err())),
+        }
     }
 
     /// The payload of the next whole packet in the buffer; `None` when there is none.
@@ -317,17 +370,26 @@ impl Open {
             return Ok(());
         }
         let deadline = limit.map(|limit| Instant::now() + limit);
-        let timed_out = || ReceiveError::TimedOut { limit_ms: limit.map_or(0, millis) };
-        let mut blocking = first == First::Recv;
+        let blocking = first == First::Recv;
         if blocking && self.receive_timeout != limit {
             self.stream.set_receive_timeout(limit).map_err(|cause| self.closed(Some(cause)))?;
             self.receive_timeout = limit;
         }
+        self.wait_for_rest(limit, deadline, blocking)
+    }
+
+    /// Reads until a whole packet is there; with `blocking`, first by a read that waits as long as SO_RCVTIMEO says.
+    fn wait_for_rest(
+        &mut self,
+        limit: Option<Duration>,
+        deadline: Option<Instant>,
+        mut blocking: bool,
+    ) -> Result<(), ReceiveError> {
         loop {
             if !blocking && deadline.is_some() {
                 match self.stream.wait_readable(deadline) {
                     Ok(true) => {}
-                    Ok(false) => return Err(timed_out()),
+                    Ok(false) => return Err(timed_out(limit)),
                     Err(cause) => return Err(self.closed(Some(cause))),
                 }
             }
@@ -338,14 +400,12 @@ impl Open {
             match self.stream.read(room, wait) {
                 Ok(0) => return Err(self.closed(None)),
                 Ok(read) => {
-                    self.filled |= read == room_left;
-                    self.end += read;
-                    self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+                    self.count_received(read, room_left);
                     if self.has_packet()? {
                         return Ok(());
                     }
                 }
-                Err(cause) if cause.kind() == ErrorKind::WouldBlock && blocking => return Err(timed_out()),
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock && blocking => return Err(timed_out(limit)),
                 Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(cause) => return Err(self.closed(Some(cause))),
             }
@@ -353,12 +413,24 @@ impl Open {
         }
     }
 
+    /// `read` bytes came into `room` bytes behind `end`.
+    fn count_received(&mut self, read: usize, room: usize) {
+        self.filled |= read == room;
+        self.end += read;
+        self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+    }
+
     fn has_packet(&self) -> Result<bool, ReceiveError> {
         split_packet(self.unread(), self.max_payload).map(|packet| packet.is_some()).map_err(ReceiveError::Frame)
     }
 
     /// Makes sure that the next packet, or the one that has begun, fits behind `start`; moves bytes only when it does not.
+    #[inline]
     fn make_room(&mut self) {
+        if self.end == 0 {
+            // The buffer holds any packet.
+            return;
+        }
         let payload = match self.unread() {
             [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
             _ => self.max_payload,
@@ -378,6 +450,10 @@ impl Open {
     fn closed(&self, cause: Option<io::Error>) -> ReceiveError {
         ReceiveError::Closed { inside_packet: self.unread().len() >= HEADER_LEN, cause }
     }
+}
+
+fn timed_out(limit: Option<Duration>) -> ReceiveError {
+    ReceiveError::TimedOut { limit_ms: limit.map_or(0, millis) }
 }
 
 /// Whole milliseconds of `duration`.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ajp::AjpWorker;
+use super::clock::Moment;
 use super::connection::Connection;
 use super::error::ReceiveError;
 use super::lb::LbWorker;
@@ -124,14 +125,15 @@ impl Prober {
 
     /// Begins the CPings of idle connections that `worker` wants now.
     pub fn begin_checkups(&mut self, worker: &Arc<AjpWorker>, log: Log<'_>) {
-        let (now, limit) = (Instant::now(), worker.ping_timeout());
+        let (now, limit) = (Moment::now(), worker.ping_timeout());
+        let deadline = Instant::now() + limit;
         while self.exams.len() < MAX_EXAMS
             && let Some(mut checkup) = worker.take_for_checkup(now)
         {
             match checkup.connection.begin_cping(Duration::ZERO) {
                 Ok(()) => {
                     let stage = Stage::Idle(Arc::clone(worker), checkup);
-                    self.exams.push(Exam { stage, deadline: now + limit, limit });
+                    self.exams.push(Exam { stage, deadline, limit });
                 }
                 Err(cause) => worker.end_checkup(checkup, Err(cause), now, log),
             }
@@ -157,7 +159,7 @@ impl Prober {
 
     fn conclude(&mut self, finding: Finding, log: Log<'_>) {
         match finding {
-            Finding::Idle(worker, checkup, outcome) => worker.end_checkup(checkup, outcome, Instant::now(), log),
+            Finding::Idle(worker, checkup, outcome) => worker.end_checkup(checkup, outcome, Moment::now(), log),
             Finding::Unknown(at, cause) => {
                 let Some(patient) = self.patients.get_mut(at) else { return };
                 patient.is_asked = false;

@@ -501,5 +501,5 @@ impl balancer::Texts for Texts<'_> {
 
 /// No member took the request.
 fn nobody() -> Failure {
-    Failure { error: Error::NoMember, attempts: 0, delivered: 0, recoverable: true, answered: false }
+    Failure { error: Box::new(Error::NoMember), attempts: 0, delivered: 0, recoverable: true, answered: false }
 }

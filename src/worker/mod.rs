@@ -8,6 +8,7 @@
 pub mod address;
 pub mod ajp;
 pub mod body;
+pub mod clock;
 pub mod connection;
 pub mod error;
 pub mod health;

@@ -9,8 +9,9 @@
 //! taken meanwhile, it is closed when it comes back.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::clock::Moment;
 use super::connection::Connection;
 
 /// Leases and idle connections.
@@ -36,9 +37,9 @@ struct State {
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
-    used: Instant,
+    used: Moment,
     /// Last use or last answered CPing.
-    checked: Instant,
+    checked: Moment,
 }
 
 /// The right to have one connection; given back when dropped.
@@ -54,7 +55,7 @@ pub struct Lease<'a> {
 pub struct Checkup {
     /// The connection.
     pub connection: Connection,
-    used: Instant,
+    used: Moment,
 }
 
 impl Pool {
@@ -106,12 +107,12 @@ impl Pool {
 
     /// Closes idle connections of another address than `generation`, and those unused for `idle_timeout` (zero = never)
     /// while more than the minimum are open. Returns how many.
-    pub fn shrink(&self, now: Instant, generation: u32, idle_timeout: Duration) -> usize {
+    pub fn shrink(&self, now: Moment, generation: u32, idle_timeout: Duration) -> usize {
         let mut dropped = Vec::new();
         let mut state = self.lock();
         let mut open = state.idle.len() + state.leased;
         for idle in std::mem::take(&mut state.idle) {
-            let expired = !idle_timeout.is_zero() && now.saturating_duration_since(idle.used) > idle_timeout;
+            let expired = !idle_timeout.is_zero() && now.since(idle.used) > idle_timeout;
             if idle.connection.generation() != generation || (expired && open > self.min_size) {
                 open -= 1;
                 dropped.push(idle);
@@ -124,16 +125,16 @@ impl Pool {
     }
 
     /// Takes out the oldest idle connection that has neither been used nor checked for `interval`.
-    pub fn take_for_checkup(&self, now: Instant, interval: Duration) -> Option<Checkup> {
+    pub fn take_for_checkup(&self, now: Moment, interval: Duration) -> Option<Checkup> {
         let mut state = self.lock();
-        let due = |idle: &Idle| now.saturating_duration_since(idle.checked) >= interval;
+        let due = |idle: &Idle| now.since(idle.checked) >= interval;
         let at = state.idle.iter().position(due)?;
         let Idle { connection, used, .. } = state.idle.remove(at);
         Some(Checkup { connection, used })
     }
 
     /// Puts a connection that answered back to its place among the idle ones, unless its place was taken meanwhile.
-    pub fn put_back(&self, checkup: Checkup, now: Instant) {
+    pub fn put_back(&self, checkup: Checkup, now: Moment) {
         let Checkup { connection, used } = checkup;
         self.push(Idle { connection, used, checked: now }, 0);
     }
@@ -199,7 +200,7 @@ impl Lease<'_> {
     }
 
     /// Keeps a connection that another request may use: it goes back when the lease ends.
-    pub fn keep(&mut self, connection: Connection, now: Instant) {
+    pub fn keep(&mut self, connection: Connection, now: Moment) {
         self.first = Some(Idle { connection, used: now, checked: now });
     }
 }
@@ -229,7 +230,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     impl Lease<'_> {
-        fn give_back(mut self, connection: Connection, now: Instant) {
+        fn give_back(mut self, connection: Connection, now: Moment) {
             self.keep(connection, now);
         }
     }
@@ -247,7 +248,7 @@ mod tests {
         )
     }
 
-    fn fill(pool: &Pool, names: &[&str], now: Instant) {
+    fn fill(pool: &Pool, names: &[&str], now: Moment) {
         let leases: Vec<_> = names.iter().map(|_| pool.acquire().unwrap()).collect();
         for (n, (lease, name)) in leases.into_iter().zip(names).enumerate() {
             lease.give_back(connection(name, 0), now + SECOND * n as u32);
@@ -257,7 +258,7 @@ mod tests {
     #[test]
     fn hands_out_the_most_recently_used_connection() {
         let pool = Pool::new(3, 0, Duration::ZERO);
-        fill(&pool, &["a", "b", "c"], Instant::now());
+        fill(&pool, &["a", "b", "c"], Moment::now());
         let mut lease = pool.acquire().unwrap();
         assert_eq!(lease.take(0).unwrap().address(), "c");
         assert_eq!(lease.take(0).unwrap().address(), "b");
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn closes_connections_to_an_older_address_instead_of_handing_them_out() {
         let pool = Pool::new(2, 2, Duration::ZERO);
-        fill(&pool, &["a", "b"], Instant::now());
+        fill(&pool, &["a", "b"], Moment::now());
         assert!(pool.acquire().unwrap().take(1).is_none());
         assert_eq!(pool.idle(), 0);
     }
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn shrinks_to_the_minimum_and_closes_the_oldest_first() {
         let pool = Pool::new(4, 1, Duration::ZERO);
-        let now = Instant::now();
+        let now = Moment::now();
         fill(&pool, &["a", "b", "c", "d"], now);
         assert_eq!(pool.shrink(now + SECOND * 12, 0, SECOND * 10), 2, "a and b are older than 10 s");
         assert_eq!(pool.shrink(now + SECOND * 100, 0, SECOND * 10), 1, "one stays");
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn never_ages_without_a_timeout() {
         let pool = Pool::new(2, 0, Duration::ZERO);
-        let now = Instant::now();
+        let now = Moment::now();
         fill(&pool, &["a", "b"], now);
         assert_eq!(pool.shrink(now + SECOND * 100_000, 0, Duration::ZERO), 0);
     }
@@ -324,7 +325,7 @@ mod tests {
     #[test]
     fn checks_up_each_idle_connection_once_per_interval() {
         let pool = Pool::new(2, 2, Duration::ZERO);
-        let start = Instant::now();
+        let start = Moment::now();
         fill(&pool, &["a", "b"], start);
         let now = start + SECOND * 60;
         for name in ["a", "b"] {
@@ -339,7 +340,7 @@ mod tests {
     #[test]
     fn a_checkup_does_not_make_a_connection_look_used() {
         let pool = Pool::new(2, 0, Duration::ZERO);
-        let start = Instant::now();
+        let start = Moment::now();
         fill(&pool, &["a", "b"], start);
         let now = start + SECOND * 60;
         let checkup = pool.take_for_checkup(now, SECOND).unwrap();
@@ -351,7 +352,7 @@ mod tests {
     #[test]
     fn keeps_the_connection_of_a_lease_that_did_not_use_it() {
         let pool = Pool::new(2, 2, Duration::ZERO);
-        fill(&pool, &["a"], Instant::now());
+        fill(&pool, &["a"], Moment::now());
         drop(pool.acquire().unwrap());
         assert_eq!(pool.idle(), 1);
     }
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn never_closes_a_connection_that_a_waiting_lease_is_entitled_to() {
         let pool = Pool::new(2, 2, Duration::ZERO);
-        let now = Instant::now();
+        let now = Moment::now();
         fill(&pool, &["a", "b"], now);
         let mut first = pool.acquire().unwrap();
         let held = first.take(0).unwrap();
@@ -372,7 +373,7 @@ mod tests {
     #[test]
     fn closes_a_checked_connection_whose_place_was_taken_meanwhile() {
         let pool = Pool::new(1, 1, Duration::ZERO);
-        let start = Instant::now();
+        let start = Moment::now();
         fill(&pool, &["a"], start);
         let checkup = pool.take_for_checkup(start + SECOND, SECOND).unwrap();
         let mut lease = pool.acquire().unwrap();
@@ -386,11 +387,11 @@ mod tests {
     #[test]
     fn keeps_nothing_after_it_was_closed() {
         let pool = Pool::new(2, 2, Duration::ZERO);
-        fill(&pool, &["a"], Instant::now());
+        fill(&pool, &["a"], Moment::now());
         let mut lease = pool.acquire().unwrap();
         let connection = lease.take(0).unwrap();
         pool.close();
-        lease.give_back(connection, Instant::now());
+        lease.give_back(connection, Moment::now());
         assert_eq!(pool.idle(), 0);
         assert!(pool.acquire().is_none());
     }

@@ -5,12 +5,14 @@
 
 use std::cell::Cell;
 
-/// Buffers that a thread keeps; one request needs at most three.
-const KEPT: usize = 4;
+/// Buffers that a thread keeps beside the first; one request needs at most three.
+const KEPT: usize = 3;
 
 thread_local! {
-    // It has a destructor, which is harmless: only children serve requests, and the module stays mapped (`-z nodelete`).
-    static SPARE: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
+    // They have destructors, which is harmless: only children serve requests, and the module stays mapped (`-z nodelete`).
+    /// The one that most requests do with; empty while it is in use.
+    static FIRST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static OTHERS: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
 }
 
 /// A buffer of this thread, returned to it when dropped.
@@ -20,14 +22,20 @@ pub(super) struct Scratch(Vec<u8>);
 impl Scratch {
     /// One that was used before, if there is one.
     pub(super) fn new() -> Self {
-        let spare = SPARE.try_with(|cell| {
-            let mut spare = cell.take();
-            let buffer = spare.pop();
-            cell.set(spare);
+        // Fails only while the thread ends; then there is nothing kept.
+        let first = FIRST.try_with(Cell::take).unwrap_or_default();
+        if first.is_empty() { Self::another() } else { Self(first) }
+    }
+
+    #[cold]
+    fn another() -> Self {
+        let buffer = OTHERS.try_with(|cell| {
+            let mut others = cell.take();
+            let buffer = others.pop();
+            cell.set(others);
             buffer
         });
-        // Fails only while the thread ends; then there is nothing kept.
-        Self(spare.ok().flatten().unwrap_or_default())
+        Self(buffer.ok().flatten().unwrap_or_default())
     }
 
     /// None at all, for a request that needs none.
@@ -60,17 +68,29 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
+    #[inline]
     fn give_back(&mut self) {
         let buffer = std::mem::take(&mut self.0);
         // Fails only while the thread ends; then there is nothing to keep.
-        let _ = SPARE.try_with(|cell| {
-            let mut spare = cell.take();
-            if spare.len() < KEPT {
-                spare.push(buffer);
+        let _ = FIRST.try_with(|cell| {
+            let old = cell.replace(buffer);
+            if !old.is_empty() {
+                keep(old);
             }
-            cell.set(spare);
         });
     }
+}
+
+/// Keeps a buffer beside the first.
+#[cold]
+fn keep(buffer: Vec<u8>) {
+    let _ = OTHERS.try_with(|cell| {
+        let mut others = cell.take();
+        if others.len() < KEPT {
+            others.push(buffer);
+        }
+        cell.set(others);
+    });
 }
 
 #[cfg(test)]
@@ -92,6 +112,6 @@ mod tests {
         let mut many: Vec<_> = (0..KEPT * 2).map(|_| Scratch::new()).collect();
         many.iter_mut().for_each(|one| one.room(1).fill(0));
         drop(many);
-        assert_eq!(SPARE.take().len(), KEPT);
+        assert_eq!((FIRST.take().len(), OTHERS.take().len()), (1, KEPT));
     }
 }

@@ -4,7 +4,6 @@
 //! `Shared::enter_child`, in whose name it counts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::balancer::State;
 use crate::config::{AjpConfig, AjpSettings, Config, WorkerConfig};
@@ -86,6 +85,7 @@ impl AjpShared {
     }
 
     /// The settings that are numbers.
+    #[inline]
     pub fn numbers(&self) -> Numbers {
         self.shared.region.ajp_numbers(self.ajp).unwrap_or_else(switched_off)
     }
@@ -174,17 +174,24 @@ impl AjpShared {
         self.count(|slot| &slot.transferred, transferred);
     }
 
-    /// A response has come to its end; how long it took since the request was sent.
-    pub fn record_response_time(&self, took: Duration) {
-        if let Some(slot) = self.slot() {
-            slot.response_time.record(took);
+    /// A response has come to its end, so many nanoseconds after the request was sent, and these bytes were read from and written to the
+    /// container for it: the worker is well.
+    #[inline]
+    pub fn record_response(&self, took_ns: u64, read: u64, transferred: u64) {
+        let Some(slot) = self.slot() else { return };
+        slot.response_time.record(took_ns);
+        slot.read.add(read);
+        slot.transferred.add(transferred);
+        if slot.state.get() != State::Ok {
+            slot.state.set(State::Ok);
         }
     }
 
-    /// The first byte of a response has come.
-    pub fn record_first_byte_time(&self, took: Duration) {
+    #[inline]
+    /// The first byte of a response has come, so many nanoseconds after the request was sent.
+    pub fn record_first_byte_time(&self, took_ns: u64) {
         if let Some(slot) = self.slot() {
-            slot.first_byte_time.record(took);
+            slot.first_byte_time.record(took_ns);
         }
     }
 
@@ -328,6 +335,7 @@ impl AjpShared {
     }
 }
 
+#[cold]
 fn switched_off() -> Numbers {
     let settings = AjpSettings::default();
     Numbers {

@@ -39,8 +39,8 @@ fn main() {
         let ajp = desk.ajp(name);
         ajp.used.set(123_456);
         for bit in 0..24 {
-            ajp.response_time.record(Duration::from_micros(1 << bit));
-            ajp.first_byte_time.record(Duration::from_micros(1 << bit));
+            ajp.response_time.record(1_000 << bit);
+            ajp.first_byte_time.record(1_000 << bit);
         }
     }
     println!("| answer, {MEMBERS} members | bytes | least ms | median ms |\n|---|---:|---:|---:|");

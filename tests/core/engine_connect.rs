@@ -1,8 +1,9 @@
 //! Faults while connecting and probing (reference: ajp-side.md section 11.1): nothing has been sent, so everything may be
 //! tried again, and the answer is 503.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mod_jk::worker::clock::Moment;
 use mod_jk::worker::{Blame, BodyKind, Class, Error};
 
 use crate::engine::{Client, Engine};
@@ -28,7 +29,7 @@ fn port_zero_is_503_without_a_connection() {
     let engine = Engine::new(0);
     let outcome = engine.get();
     assert_eq!(outcome.failed().0, 503);
-    assert!(matches!(outcome.failure().error, Error::ContactDisabled));
+    assert!(matches!(*outcome.failure().error, Error::ContactDisabled));
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn port_zero_set_at_run_time_stops_even_pooled_connections() {
     engine.get().served();
     engine.worker.shared().update(|settings| settings.port = 0).unwrap();
     assert_eq!(engine.get().failed(), (503, 0, 2));
-    engine.maintain(Instant::now());
+    engine.maintain(Moment::now());
     assert_eq!(tomcat.finish(), 1);
 }
 
@@ -70,7 +71,7 @@ fn silent_peer_fails_the_probe_at_its_deadline() {
     let tomcat = Tomcat::start(vec![silent(), silent()]);
     let outcome = probed(tomcat.port()).post(b"body");
     assert_eq!(outcome.failed(), (503, 0, 2));
-    assert!(matches!(outcome.failure().error, Error::Probe { fresh: true, .. }));
+    assert!(matches!(*outcome.failure().error, Error::Probe { fresh: true, .. }));
     assert_eq!(tomcat.finish(), 0);
 }
 

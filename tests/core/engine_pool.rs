@@ -1,9 +1,10 @@
 //! Connections between requests: reuse, stale ones, limits, maintenance (reference: ajp-side.md section 11.6).
 
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mod_jk::ajp::request::ForwardRequest;
+use mod_jk::worker::clock::Moment;
 use mod_jk::worker::{Blame, BodyKind, Class, Error};
 
 use crate::engine::{Client, Engine, kept};
@@ -191,7 +192,7 @@ fn busy_limit_is_503_at_once_and_leaves_the_state() {
         seen.recv().unwrap();
         let outcome = engine.get();
         assert_eq!(outcome.failed(), (503, 0, 0));
-        assert!(matches!(outcome.failure().error, Error::BusyLimit { limit: 1 }));
+        assert!(matches!(*outcome.failure().error, Error::BusyLimit { limit: 1 }));
         assert!(outcome.failure().recoverable);
         assert_eq!((engine.worker.shared().errors(), engine.worker.shared().busy()), (1, 1));
         go.send(()).unwrap();
@@ -212,9 +213,9 @@ fn idle_connections_are_closed_down_to_the_minimum() {
     let (tomcat, engine) = two_idle(vec![serving(), serving()], |config| {
         config.settings.connection_pool_timeout_s = 10;
     });
-    engine.maintain(Instant::now());
+    engine.maintain(Moment::now());
     assert_eq!(engine.worker.pool().idle(), 2);
-    engine.maintain(Instant::now() + Duration::from_secs(11));
+    engine.maintain(Moment::now() + Duration::from_secs(11));
     assert_eq!((engine.worker.pool().idle(), engine.worker.shared().connected()), (1, 1));
     drop(engine);
     tomcat.finish();
@@ -316,9 +317,9 @@ fn interval_probe_keeps_who_answers_and_closes_who_does_not() {
         config.settings.connection_ping_interval_s = 10;
         config.settings.ping_timeout_ms = 50;
     });
-    engine.maintain(Instant::now());
+    engine.maintain(Moment::now());
     assert_eq!(engine.worker.pool().idle(), 2, "not due yet");
-    engine.maintain(Instant::now() + Duration::from_secs(10));
+    engine.maintain(Moment::now() + Duration::from_secs(10));
     assert_eq!(engine.worker.pool().idle(), 1);
     assert_eq!(engine.lines("cping to idle connection").len(), 1);
     drop(engine);
@@ -343,7 +344,7 @@ fn unanswered_interval_probe_keeps_nobody_waiting() {
     });
     engine.get().served();
     std::thread::scope(|scope| {
-        let maintenance = scope.spawn(|| engine.maintain(Instant::now() + Duration::from_secs(10)));
+        let maintenance = scope.spawn(|| engine.maintain(Moment::now() + Duration::from_secs(10)));
         seen.recv().unwrap();
         assert_eq!(engine.get().client.body, b"meanwhile", "while the probe is unanswered");
         go.send(()).unwrap();

@@ -235,7 +235,7 @@ fn socket_timeout_is_an_early_end_and_not_a_reply_timeout() {
     });
     let outcome = engine.get();
     assert_eq!(outcome.failed(), (502, 1, 1));
-    assert!(matches!(outcome.failure().error, Error::SocketTimeout { limit_ms: 1000, .. }));
+    assert!(matches!(*outcome.failure().error, Error::SocketTimeout { limit_ms: 1000, .. }));
     assert_eq!(engine.worker.shared().reply_timeouts(), 0);
     tomcat.finish();
 }

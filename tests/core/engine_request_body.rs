@@ -228,7 +228,7 @@ fn client_gone_later_closes_the_connection_and_fakes_no_end() {
         let engine = Engine::new(tomcat.port());
         let outcome = engine.send(b"POST", BodyKind::Length(10_000), client, |_| {});
         assert_eq!(outcome.failed(), (400, 1, 1));
-        assert!(matches!(outcome.failure().error, Error::ClientRead));
+        assert!(matches!(*outcome.failure().error, Error::ClientRead));
         assert_eq!(engine.worker.shared().state(), State::Ok);
         assert_eq!(tomcat.finish(), 1);
     }
@@ -370,7 +370,7 @@ fn container_that_stops_reading_fails_the_send_at_the_deadline() {
     let parts: Vec<&[u8]> = std::iter::repeat_n(&part[..], 640).collect();
     let outcome = engine.send(b"POST", BodyKind::Chunked, Client::with_body(&parts), |_| {});
     assert_eq!(outcome.failed(), (502, 1, 1));
-    assert!(matches!(outcome.failure().error, Error::Send { body: true, .. }), "{}", outcome.failure().error);
+    assert!(matches!(*outcome.failure().error, Error::Send { body: true, .. }), "{}", outcome.failure().error);
     drop(done);
     tomcat.finish();
 }

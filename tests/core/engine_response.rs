@@ -144,7 +144,7 @@ fn every_failure_after_a_flush_cuts_the_client_off() {
         let engine = Engine::with(tomcat.port(), |config| config.settings.recovery_options = Some(0));
         let outcome = engine.get();
         assert_eq!(outcome.failed(), (status, 1, 1), "{name}");
-        assert!(matches!(outcome.failure().error, Error::Committed(_)), "{name}");
+        assert!(matches!(*outcome.failure().error, Error::Committed(_)), "{name}");
         assert!(outcome.failure().error.aborts_client(), "{name}");
         assert_eq!(outcome.client.body, b"PART", "{name}");
         assert_eq!(engine.worker.pool().idle(), 0, "{name}");
@@ -174,7 +174,7 @@ fn body_shorter_than_declared_is_502_while_nothing_is_out() {
     let tomcat = Tomcat::start(vec![answering(bytes)]);
     let outcome = Engine::new(tomcat.port()).get();
     assert_eq!(outcome.failed(), (502, 1, 1));
-    assert!(matches!(outcome.failure().error, Error::ShortBody { missing: 1, .. }));
+    assert!(matches!(*outcome.failure().error, Error::ShortBody { missing: 1, .. }));
     assert_eq!(outcome.client.body, b"");
     tomcat.finish();
 }
@@ -343,7 +343,7 @@ fn client_that_goes_away_closes_the_connection_and_blames_nobody_else() {
     gone.gone_at_pass = Some(0);
     let outcome = engine.send(b"GET", BodyKind::None, gone, |_| {});
     assert_eq!(outcome.failed(), (200, 1, 1));
-    assert!(matches!(outcome.failure().error, Error::ClientWrite));
+    assert!(matches!(*outcome.failure().error, Error::ClientWrite));
     assert_eq!((engine.worker.shared().client_errors(), engine.worker.shared().errors()), (1, 0));
     assert_eq!(engine.worker.shared().state(), State::Ok);
     assert!(engine.level("error").is_empty(), "{:?}", engine.level("error"));

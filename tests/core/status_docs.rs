@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -26,8 +25,8 @@ fn desk(text: &str) -> Desk {
     ajp.used.set(1);
     ajp.transferred.set(412);
     ajp.read.set(1_893);
-    ajp.response_time.record(Duration::from_micros(2_700));
-    ajp.first_byte_time.record(Duration::from_micros(2_100));
+    ajp.response_time.record(2_700_000);
+    ajp.first_byte_time.record(2_100_000);
     desk.member(0).sessions.set(1);
     desk
 }
@@ -100,7 +99,7 @@ fn every_field_of_the_json_is_documented() {
     let text = text.split("## Example").next().unwrap();
     let desk = Desk::new().mount("/app/*", "lb").mount("/solo", "solo");
     desk.done("cmd=drain&w=lb&sw=m2&until=5m");
-    desk.ajp("m1").response_time.record(Duration::from_micros(5));
+    desk.ajp("m1").response_time.record(5_000);
     let mut all = BTreeSet::new();
     for query in ["", "cmd=explain&uri=/app/x&cookie=JSESSIONID=1.m1", "cmd=dump", "cmd=update&w=lb&vlr=0"] {
         names(&serde_json::from_str(&desk.ask(&format!("mime=json&{query}"))).unwrap(), &mut all);

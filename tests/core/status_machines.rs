@@ -4,7 +4,6 @@
 //! OpenMetrics want of names, types and buckets.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::balancer::State;
@@ -225,9 +224,9 @@ fn busy_desk() -> Desk {
     desk.ajp("m1").used.set(7);
     desk.ajp("m1").transferred.set(4_000_000_000_000);
     desk.member(2).state.set(State::Error);
-    desk.ajp("m1").response_time.record(Duration::from_micros(100));
-    desk.ajp("m1").response_time.record(Duration::from_millis(3));
-    desk.ajp("m1").response_time.record(Duration::from_secs(500));
+    desk.ajp("m1").response_time.record(100_000);
+    desk.ajp("m1").response_time.record(3_000_000);
+    desk.ajp("m1").response_time.record(500_000_000_000);
     desk
 }
 

@@ -3,9 +3,9 @@
 //! Not here: the container (`tomcat.rs`). The surprising thing: the fake commits the response when it is told to flush, as
 //! httpd may, and never otherwise.
 
+use mod_jk::worker::clock::Moment;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::ajp::response::ResponseHead;
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// Maintenance as the watchdog runs it.
-    pub(crate) fn maintain(&self, now: Instant) {
+    pub(crate) fn maintain(&self, now: Moment) {
         self.worker.maintain(now, self.log());
     }
 }

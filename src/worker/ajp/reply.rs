@@ -7,8 +7,8 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::super::clock::Moment;
 use super::super::connection::Connection;
 use super::super::error::Error;
 use super::super::{Downstream, Log, Parts, Request, say};
@@ -27,10 +27,10 @@ pub(super) struct Reply<'w> {
     log: Log<'w>,
     address: Arc<str>,
     /// When the request was sent, until the first byte has come.
-    unanswered_since: Option<Instant>,
+    unanswered_since: Option<Moment>,
     status: u16,
     /// The web server writes its own page: nothing of the response is passed on.
-    page: Option<ServerErrorPage>,
+    page: Option<Box<ServerErrorPage>>,
     body_bytes: u64,
     /// Something was given to the web server and not yet passed on.
     pending: bool,
@@ -45,7 +45,7 @@ enum Step {
 }
 
 impl<'w> Reply<'w> {
-    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, connection: &Connection, started: Instant) -> Self {
+    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, connection: &Connection, started: Moment) -> Self {
         Self {
             worker,
             limits: &scene.limits,
@@ -107,8 +107,8 @@ impl<'w> Reply<'w> {
             let (name, address) = (self.worker.name(), &self.address);
             say!(self.log, Warn, "({name}) {address} does not want the connection reused, closing it");
         }
-        let (status, ended) = (self.status, Instant::now());
-        Ok((Served { status, page: self.page, body_bytes: self.body_bytes, attempts: 0, ended }, end.keep))
+        let (status, ended) = (self.status, Moment::now());
+        Ok((Served { status, page: self.page, body_bytes: self.body_bytes, attempts: 1, ended }, end.keep))
     }
 
     fn packets(
@@ -122,7 +122,7 @@ impl<'w> Reply<'w> {
         loop {
             connection.receive(self.limits.wait()).map_err(|error| self.limits.receive_error(&self.address, error))?;
             if let Some(started) = self.unanswered_since.take() {
-                self.worker.shared.record_first_byte_time(started.elapsed());
+                self.worker.shared.record_first_byte_time(Moment::now().nanos_since(started));
             }
             while let Some(step) = self.next_step(connection, request, downstream, exchange)? {
                 match step {
@@ -199,7 +199,7 @@ impl<'w> Reply<'w> {
         }
         let threshold = request.overrides.use_server_errors;
         if threshold > 0 && head.status >= threshold {
-            self.page = Some(ServerErrorPage { www_authenticate: www_authenticate(head) });
+            self.page = Some(Box::new(ServerErrorPage { www_authenticate: www_authenticate(head) }));
             return Ok(());
         }
         downstream.start(head);

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::clock::Moment;
 use super::super::connection::Connection;
 use super::super::error::{Error, ReceiveError};
 use super::super::pool::Checkup;
@@ -15,7 +16,7 @@ use super::AjpWorker;
 impl AjpWorker {
     /// Closes what aged or goes to an older address, and probes what was idle for long. The pool is not locked meanwhile
     /// (reference: ajp-side.md section 6; the numbers are those of this moment).
-    pub fn maintain(&self, now: Instant, log: Log<'_>) {
+    pub fn maintain(&self, now: Moment, log: Log<'_>) {
         self.shrink(now, log);
         let limit = self.ping_timeout();
         for _ in 0..self.pool.idle() {
@@ -26,7 +27,7 @@ impl AjpWorker {
     }
 
     /// Closes what aged or goes to an older address.
-    pub fn shrink(&self, now: Instant, log: Log<'_>) {
+    pub fn shrink(&self, now: Moment, log: Log<'_>) {
         let numbers = self.shared.numbers();
         let idle_timeout = Duration::from_secs(numbers.connection_pool_timeout_s.into());
         let closed = self.pool.shrink(now, numbers.address_sequence, idle_timeout);
@@ -36,13 +37,13 @@ impl AjpWorker {
     }
 
     /// The oldest idle connection that `connection_ping_interval` wants to be pinged now.
-    pub fn take_for_checkup(&self, now: Instant) -> Option<Checkup> {
+    pub fn take_for_checkup(&self, now: Moment) -> Option<Checkup> {
         let interval_s = self.shared.numbers().connection_ping_interval_s;
         (interval_s > 0).then(|| self.pool.take_for_checkup(now, Duration::from_secs(interval_s.into()))).flatten()
     }
 
     /// Puts the connection back, or closes it, as its CPing went.
-    pub fn end_checkup(&self, checkup: Checkup, outcome: Result<(), ReceiveError>, now: Instant, log: Log<'_>) {
+    pub fn end_checkup(&self, checkup: Checkup, outcome: Result<(), ReceiveError>, now: Moment, log: Log<'_>) {
         match outcome {
             Ok(()) => {
                 self.shared.note_cpong();

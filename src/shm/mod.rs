@@ -63,7 +63,7 @@ pub use own::OwnChild;
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};
 pub use probe::{Found, ProbeStreak};
 pub use restore::Restored;
-pub use slot::{Address, AjpNumbers, AjpSlot};
+pub use slot::{Address, AjpEssentials, AjpNumbers, AjpSlot};
 pub use weight::Weight;
 pub use writer::Writer;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::Region;
 use super::error::ShmError;
 use super::lb::LbSlot;
-use super::slot::{Address, AjpNumbers};
+use super::slot::{Address, AjpEssentials, AjpNumbers};
 use crate::config::LbSettings;
 
 /// What was repaired.
@@ -22,13 +22,22 @@ pub struct Restored {
 
 impl Region {
     /// The numeric settings of AJP worker `ajp`; `None` for an index that is not the plan's.
-    #[inline]
     #[must_use]
     pub fn ajp_numbers(&self, ajp: usize) -> Option<AjpNumbers> {
-        self.ajp(ajp)?.numbers().or_else(|| {
-            let (_, settings) = self.plan().ajp.get(ajp)?;
-            Some(AjpNumbers::of(settings))
-        })
+        self.ajp(ajp)?.numbers().or_else(|| self.planned_numbers(ajp))
+    }
+
+    /// The few of them that every request needs; `None` when they must be looked for with [`Self::ajp_numbers`].
+    #[inline(always)]
+    #[must_use]
+    pub fn ajp_essentials(&self, ajp: usize) -> Option<AjpEssentials> {
+        self.ajp(ajp)?.essentials()
+    }
+
+    #[cold]
+    fn planned_numbers(&self, ajp: usize) -> Option<AjpNumbers> {
+        let (_, settings) = self.plan().ajp.get(ajp)?;
+        Some(AjpNumbers::of(settings))
     }
 
     /// Host and port of AJP worker `ajp`, likewise.

@@ -54,7 +54,7 @@ impl Sequence {
     ///
     /// Race: an update may publish between the first load and the copy. Then the copy is of the previous settings, whole; the
     /// reader might as well have come a moment earlier.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read<R>(&self, copy: impl Fn(Side) -> R) -> R {
         let mut copies = 1;
         loop {

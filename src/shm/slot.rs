@@ -149,7 +149,37 @@ pub struct AjpNumbers {
     pub max_packet_size: u32,
 }
 
+/// Those of [`AjpNumbers`] that a request needs which goes well; the others are read when something has failed, as they are then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AjpEssentials {
+    /// See [`AjpNumbers::address_sequence`].
+    pub address_sequence: u32,
+    /// See [`AjpSettings::port`].
+    pub port: u16,
+    /// See [`AjpSettings::prepost_timeout_ms`].
+    pub prepost_timeout_ms: u32,
+    /// See [`AjpSettings::reply_timeout_ms`].
+    pub reply_timeout_ms: u32,
+    /// See [`AjpSettings::busy_limit`].
+    pub busy_limit: u32,
+    /// See [`AjpNumbers::max_packet_size`].
+    pub max_packet_size: u32,
+}
+
 impl AjpNumbers {
+    /// The few that every request needs.
+    #[must_use]
+    pub fn essentials(&self) -> AjpEssentials {
+        AjpEssentials {
+            address_sequence: self.address_sequence,
+            port: self.port,
+            prepost_timeout_ms: self.prepost_timeout_ms,
+            reply_timeout_ms: self.reply_timeout_ms,
+            busy_limit: self.busy_limit,
+            max_packet_size: self.max_packet_size,
+        }
+    }
+
     /// Those of a configuration, where the slot has none.
     pub(super) fn of(settings: &AjpSettings) -> Self {
         Self {
@@ -212,10 +242,16 @@ impl AjpSlot {
     }
 
     /// The numeric settings, consistent: two cache lines that only an admin's update writes. `None`: somebody wrote over them.
-    #[inline]
     #[must_use]
     pub fn numbers(&self) -> Option<AjpNumbers> {
         self.sequence.read(|side| self.sides.at(side).numbers())
+    }
+
+    /// The few of them that every request needs.
+    #[inline(always)]
+    #[must_use]
+    pub fn essentials(&self) -> Option<AjpEssentials> {
+        self.sequence.read(|side| self.sides.at(side).essentials())
     }
 
     /// Host and port, consistent. `None`: somebody wrote over them.
@@ -418,7 +454,6 @@ impl AjpSide {
     }
 
     /// What [`Self::store`] wrote: the check word says so, and that made the numbers legal.
-    #[inline]
     fn numbers(&self) -> Option<AjpNumbers> {
         (self.check_of_numbers() == self.check.get()).then(|| AjpNumbers {
             address_sequence: self.address_sequence.get(),
@@ -433,9 +468,27 @@ impl AjpSide {
             retry_interval_ms: self.retry_interval_ms.get(),
             recovery_options: (self.recovery_options_set.get() != 0).then(|| self.recovery_options.get()),
             busy_limit: self.busy_limit.get(),
-            // A buffer is cut to this size, so it is made legal here and not where it is used.
-            max_packet_size: self.max_packet_size.get().clamp(8_192, 65_536) & !1_023,
+            max_packet_size: self.max_packet_size(),
         })
+    }
+
+    /// The same for the few.
+    #[inline(always)]
+    fn essentials(&self) -> Option<AjpEssentials> {
+        (self.check_of_numbers() == self.check.get()).then(|| AjpEssentials {
+            address_sequence: self.address_sequence.get(),
+            port: self.port(),
+            prepost_timeout_ms: self.prepost_timeout_ms.get(),
+            reply_timeout_ms: self.reply_timeout_ms.get(),
+            busy_limit: self.busy_limit.get(),
+            max_packet_size: self.max_packet_size(),
+        })
+    }
+
+    /// A buffer is cut to this size, so it is made legal here and not where it is used.
+    #[inline]
+    fn max_packet_size(&self) -> u32 {
+        self.max_packet_size.get().clamp(8_192, 65_536) & !1_023
     }
 
     fn address(&self) -> Option<Address> {

@@ -27,6 +27,7 @@ use crate::ajp::exchange::Progress;
 use crate::ajp::request::{BODY_PREFIX_LEN, EncodeError, ForMember, body_prefix};
 use crate::balancer::{Activation, State};
 use crate::config::AjpConfig;
+use crate::shm::AjpEssentials;
 
 mod reply;
 mod retry;
@@ -39,6 +40,7 @@ pub struct AjpWorker {
     shared: Arc<AjpShared>,
     pool: Pool,
     addresses: AddressBook,
+    socket_timeout: Option<Duration>,
 }
 
 /// A request that was answered.
@@ -109,7 +111,7 @@ struct Tally {
 
 /// What stays the same during one request: the settings as they were at its start, and its log.
 struct Scene<'a> {
-    numbers: Numbers,
+    essentials: AjpEssentials,
     limits: Limits,
     log: Log<'a>,
 }
@@ -118,17 +120,14 @@ struct Scene<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     reply: Option<Duration>,
-    socket: Option<Duration>,
+    /// For each write, and for each packet of the answer: whichever of reply and socket timeout is set, the shorter if both are.
+    wait: Option<Duration>,
     max_packet_size: usize,
 }
 
 impl Limits {
-    /// For each write, and for each packet of the answer: whichever limit is set, the shorter if both are.
     fn wait(&self) -> Option<Duration> {
-        match (self.reply, self.socket) {
-            (Some(reply), Some(socket)) => Some(reply.min(socket)),
-            (reply, socket) => reply.or(socket),
-        }
+        self.wait
     }
 
     /// Data bytes of a body packet.
@@ -160,7 +159,8 @@ impl AjpWorker {
         );
         let unix_socket = config.unix_socket.as_ref().map(Into::into);
         let addresses = AddressBook::new(unix_socket, config.prefer_ipv6, config.source.clone());
-        Self { config, shared, pool, addresses }
+        let socket_timeout = duration_ms(config.socket_timeout_s.saturating_mul(1000));
+        Self { config, shared, pool, addresses, socket_timeout }
     }
 
     /// Name of the worker.
@@ -207,8 +207,8 @@ impl AjpWorker {
         member: &MemberContext<'_>,
         log: Log<'_>,
     ) -> Result<Served, Failure> {
-        let numbers = self.shared.numbers();
-        let scene = Scene { limits: self.limits(&numbers, request), numbers, log };
+        let essentials = self.shared.essentials();
+        let scene = Scene { limits: self.limits(&essentials, request), essentials, log };
         if let Err(error) = self.prepare(request, downstream, member, &scene) {
             self.shared.count_used();
             return Err(self.give_up(error, Tally::default(), false, log));
@@ -219,8 +219,9 @@ impl AjpWorker {
         };
         self.shared.count_used();
         let busy = self.shared.begin_request();
-        if numbers.busy_limit > 0 && busy.total() > numbers.busy_limit {
-            return Err(self.give_up(Error::BusyLimit { limit: numbers.busy_limit }, Tally::default(), true, log));
+        let limit = essentials.busy_limit;
+        if limit > 0 && busy.total() > limit {
+            return Err(self.give_up(Error::BusyLimit { limit }, Tally::default(), true, log));
         }
         if self.shared.state() == State::Error {
             self.shared.set_state(State::Probe);
@@ -256,7 +257,7 @@ impl AjpWorker {
         downstream: &mut dyn Downstream,
         scene: &Scene<'_>,
     ) -> Result<Served, Failure> {
-        let (name, log, numbers) = (self.name(), scene.log, &scene.numbers);
+        let (name, log, numbers) = (self.name(), scene.log, self.shared.numbers());
         let (options, retries, pause) = (numbers.recovery_options, numbers.retries, numbers.retry_interval_ms);
         let idempotent = request.is_idempotent();
         let (mut tally, mut only_new) = (Tally { attempts: 1, ..Tally::default() }, false);
@@ -318,12 +319,17 @@ impl AjpWorker {
         self.pool.close();
     }
 
-    fn limits(&self, numbers: &Numbers, request: &Request<'_>) -> Limits {
-        let reply_ms = request.overrides.reply_timeout_ms.unwrap_or(numbers.reply_timeout_ms);
+    fn limits(&self, essentials: &AjpEssentials, request: &Request<'_>) -> Limits {
+        let reply_ms = request.overrides.reply_timeout_ms.unwrap_or(essentials.reply_timeout_ms);
+        let reply = duration_ms(reply_ms);
+        let wait = match (reply, self.socket_timeout) {
+            (Some(reply), Some(socket)) => Some(reply.min(socket)),
+            (reply, socket) => reply.or(socket),
+        };
         Limits {
-            reply: duration_ms(reply_ms),
-            socket: duration_ms(self.config.socket_timeout_s.saturating_mul(1000)),
-            max_packet_size: usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE),
+            reply,
+            wait,
+            max_packet_size: usize::try_from(essentials.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE),
         }
     }
 
@@ -354,7 +360,7 @@ impl AjpWorker {
         scene: &Scene<'_>,
         facts: &mut Facts,
     ) -> Result<Served, Error> {
-        let mut connection = self.connection(lease, only_new, &scene.numbers, scene.log)?;
+        let mut connection = self.connection(lease, only_new, scene)?;
         facts.reused = connection.is_used();
         let started = Moment::now();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
@@ -383,36 +389,25 @@ impl AjpWorker {
     }
 
     /// A usable connection: an idle one that is alive, or a new one; probed as configured.
-    fn connection(
-        &self,
-        lease: &mut Lease<'_>,
-        only_new: bool,
-        numbers: &Numbers,
-        log: Log<'_>,
-    ) -> Result<Connection, Error> {
-        let max_packet_size = usize::try_from(numbers.max_packet_size).unwrap_or(crate::ajp::MIN_PACKET_SIZE);
-        if numbers.port == 0 && self.config.unix_socket.is_none() {
+    #[inline]
+    fn connection(&self, lease: &mut Lease<'_>, only_new: bool, scene: &Scene<'_>) -> Result<Connection, Error> {
+        let AjpEssentials { port, address_sequence, prepost_timeout_ms, .. } = scene.essentials;
+        if port == 0 && self.config.unix_socket.is_none() {
             return Err(Error::ContactDisabled);
         }
-        while !only_new && let Some(mut connection) = lease.take(numbers.address_sequence) {
-            connection.set_max_packet_size(max_packet_size);
-            if numbers.prepost_timeout_ms == 0 {
+        while !only_new && let Some(mut connection) = lease.take(address_sequence) {
+            connection.set_max_packet_size(scene.limits.max_packet_size);
+            if prepost_timeout_ms == 0 {
                 if connection.is_quiet() {
                     return Ok(connection);
                 }
-                let address = connection.address();
-                say!(
-                    log,
-                    Debug,
-                    "({}) idle connection to {address} is closed or has stray bytes, dropped",
-                    self.name()
-                );
+                self.drop_stray(&connection, scene.log);
                 continue;
             }
-            match self.cping(&mut connection, numbers.prepost_timeout_ms, false) {
+            match self.cping(&mut connection, prepost_timeout_ms, false) {
                 Ok(()) => return Ok(connection),
                 Err(error) => {
-                    say!(log, Info, "({}) {error}; dropping the idle connection", self.name());
+                    say!(scene.log, Info, "({}) {error}; dropping the idle connection", self.name());
                     // The other idle ones would cost the user as long each; a new one tells for all.
                     if matches!(error, Error::Probe { cause: ReceiveError::TimedOut { .. }, .. }) {
                         break;
@@ -420,7 +415,19 @@ impl AjpWorker {
                 }
             }
         }
-        let mut connection = self.open(numbers, Some(log))?;
+        self.new_connection(scene.log)
+    }
+
+    #[cold]
+    fn drop_stray(&self, connection: &Connection, log: Log<'_>) {
+        let (name, address) = (self.name(), connection.address());
+        say!(log, Debug, "({name}) idle connection to {address} is closed or has stray bytes, dropped");
+    }
+
+    #[cold]
+    fn new_connection(&self, log: Log<'_>) -> Result<Connection, Error> {
+        let numbers = self.shared.numbers();
+        let mut connection = self.open(&numbers, Some(log))?;
         let probe_ms =
             if numbers.connect_timeout_ms > 0 { numbers.connect_timeout_ms } else { numbers.prepost_timeout_ms };
         if probe_ms > 0 {

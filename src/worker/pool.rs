@@ -154,22 +154,32 @@ impl Pool {
         let mut state = self.lock();
         state.leased -= leases;
         let wake = state.waiting > 0 && leases > 0;
-        let surplus = if state.closed || state.idle.len() + state.leased >= self.size {
-            Some(idle)
+        // Nearly always the last: it was used just now.
+        let is_last = state.idle.last().is_none_or(|last| last.used <= idle.used);
+        let has_room = !state.closed && state.idle.len() + state.leased < self.size;
+        if has_room && is_last {
+            state.idle.push(idle);
+            drop(state);
         } else {
-            // Nearly always the last: it was used just now.
-            let at = match state.idle.last() {
-                Some(last) if last.used > idle.used => state.idle.partition_point(|other| other.used <= idle.used),
-                _ => state.idle.len(),
-            };
-            state.idle.insert(at, idle);
-            None
-        };
-        drop(state);
-        drop(surplus);
+            Self::push_elsewhere(state, idle, has_room);
+        }
         if wake {
             self.freed.notify_one();
         }
+    }
+
+    /// Puts `idle` between the others, or closes it.
+    #[cold]
+    fn push_elsewhere(mut state: MutexGuard<'_, State>, idle: Idle, has_room: bool) {
+        let surplus = if has_room {
+            let at = state.idle.partition_point(|other| other.used <= idle.used);
+            state.idle.insert(at, idle);
+            None
+        } else {
+            Some(idle)
+        };
+        drop(state);
+        drop(surplus);
     }
 
     /// Ends a lease that has no connection to give back.

@@ -85,9 +85,22 @@ impl AjpShared {
     }
 
     /// The settings that are numbers.
-    #[inline]
     pub fn numbers(&self) -> Numbers {
         self.shared.region.ajp_numbers(self.ajp).unwrap_or_else(switched_off)
+    }
+
+    /// The few of them that every request needs.
+    #[inline(always)]
+    pub fn essentials(&self) -> shm::AjpEssentials {
+        match self.shared.region.ajp_essentials(self.ajp) {
+            Some(essentials) => essentials,
+            None => self.replaced_essentials(),
+        }
+    }
+
+    #[cold]
+    fn replaced_essentials(&self) -> shm::AjpEssentials {
+        self.numbers().essentials()
     }
 
     /// Host and port, with the sequence number they belong to.

@@ -196,7 +196,7 @@ impl Region {
     }
 
     /// Counts a request on AJP worker `ajp`, and keeps its `max_busy`.
-    #[inline]
+    #[inline(always)]
     pub fn enter_ajp(&self, child: Child, ajp: usize) -> Busy<'_> {
         let busy = self.enter(self.layout().busy_row(ajp), child);
         if let Some(slot) = self.ajp(ajp) {
@@ -281,7 +281,7 @@ impl Region {
         Ok(Child { entry: Some(index), generation: entry.generation.load(Ordering::Relaxed) })
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&self, row: Option<usize>, child: Child) -> Busy<'_> {
         let child = self.named(child);
         let (counted, total) = self.count(row.map_or(&[], |row| self.row(row)), child);
@@ -289,7 +289,7 @@ impl Region {
     }
 
     /// Adds one to the child's cell of `row`; answers whether it was counted, and the sum of the row.
-    #[inline]
+    #[inline(always)]
     fn count(&self, row: &[CountCell], child: Child) -> (bool, u32) {
         let counted = self.cell_of(row, child).is_some_and(Tally::enter);
         if !counted && !self.bears_marks(child) {

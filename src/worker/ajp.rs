@@ -389,7 +389,7 @@ impl AjpWorker {
     }
 
     /// A usable connection: an idle one that is alive, or a new one; probed as configured.
-    #[inline]
+    #[inline(always)]
     fn connection(&self, lease: &mut Lease<'_>, only_new: bool, scene: &Scene<'_>) -> Result<Connection, Error> {
         let AjpEssentials { port, address_sequence, prepost_timeout_ms, .. } = scene.essentials;
         if port == 0 && self.config.unix_socket.is_none() {
@@ -476,6 +476,7 @@ impl AjpWorker {
     }
 
     /// Sends the request and, for a body of known length, its first packet, together.
+    #[inline(always)]
     fn send(
         &self,
         connection: &mut Connection,

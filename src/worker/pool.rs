@@ -87,22 +87,26 @@ impl Pool {
 
     /// Waits for a free place, at most the acquire timeout (0 = not at all); `None` when none became free, or after
     /// [`Self::close`].
+    #[inline(always)]
     pub fn acquire(&self) -> Option<Lease<'_>> {
-        let full = |state: &mut State| !state.closed && state.leased >= self.size;
         let mut state = self.lock();
-        if full(&mut state) {
-            state.waiting += 1;
-            let waited = self.freed.wait_timeout_while(state, self.acquire_timeout, full);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting -= 1;
-        }
         if state.closed || state.leased >= self.size {
-            return None;
+            state = self.wait_for_place(state)?;
         }
         state.leased += 1;
         let first = state.idle.pop();
         drop(state);
         Some(Lease { pool: self, first })
+    }
+
+    #[cold]
+    fn wait_for_place<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Option<MutexGuard<'a, State>> {
+        state.waiting += 1;
+        let full = |state: &mut State| !state.closed && state.leased >= self.size;
+        let waited = self.freed.wait_timeout_while(state, self.acquire_timeout, full);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.waiting -= 1;
+        (!state.closed && state.leased < self.size).then_some(state)
     }
 
     /// Closes idle connections of another address than `generation`, and those unused for `idle_timeout` (zero = never)
@@ -150,6 +154,7 @@ impl Pool {
     }
 
     /// Keeps `idle` if there is room for it, after ending `leases`.
+    #[inline(always)]
     fn push(&self, idle: Idle, leases: usize) {
         let mut state = self.lock();
         state.leased -= leases;
@@ -183,6 +188,7 @@ impl Pool {
     }
 
     /// Ends a lease that has no connection to give back.
+    #[cold]
     fn end_lease(&self) {
         let mut state = self.lock();
         state.leased -= 1;
@@ -200,9 +206,18 @@ impl Pool {
 
 impl Lease<'_> {
     /// The most recently used idle connection to the address of `generation`; others that are met are closed.
+    #[inline(always)]
     pub fn take(&mut self, generation: u32) -> Option<Connection> {
+        match self.first.take() {
+            Some(idle) if idle.connection.generation() == generation => Some(idle.connection),
+            _ => self.take_another(generation),
+        }
+    }
+
+    #[cold]
+    fn take_another(&self, generation: u32) -> Option<Connection> {
         loop {
-            let idle = self.first.take().or_else(|| self.pool.lock().idle.pop())?;
+            let idle = self.pool.lock().idle.pop()?;
             if idle.connection.generation() == generation {
                 return Some(idle.connection);
             }
@@ -210,12 +225,14 @@ impl Lease<'_> {
     }
 
     /// Keeps a connection that another request may use: it goes back when the lease ends.
+    #[inline(always)]
     pub fn keep(&mut self, connection: Connection, now: Moment) {
         self.first = Some(Idle { connection, used: now, checked: now });
     }
 }
 
 impl Drop for Lease<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         match self.first.take() {
             Some(idle) => self.pool.push(idle, 1),

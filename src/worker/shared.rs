@@ -214,6 +214,7 @@ impl AjpShared {
     }
 
     /// A request begins; it is busy while the guard lives.
+    #[inline(always)]
     pub fn begin_request(&self) -> shm::Busy<'_> {
         self.shared.region.enter_ajp(self.shared.child(), self.ajp)
     }

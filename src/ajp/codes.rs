@@ -127,13 +127,19 @@ pub mod attribute {
 }
 
 /// Code of a method, `None` when AJP has none.
+#[inline(always)]
 pub fn method_code(name: &[u8]) -> Option<u8> {
     match name {
         // What nearly every request is; the rest is found by walking the table.
         b"GET" => Some(0x02),
         b"POST" => Some(0x04),
-        _ => METHODS.iter().zip(0x01..).find(|(method, _)| **method == name).map(|(_, code)| code),
+        _ => other_method_code(name),
     }
+}
+
+#[inline(never)]
+fn other_method_code(name: &[u8]) -> Option<u8> {
+    METHODS.iter().zip(0x01..).find(|(method, _)| **method == name).map(|(_, code)| code)
 }
 
 /// Method of a code.
@@ -141,25 +147,27 @@ pub fn method_name(code: u8) -> Option<&'static [u8]> {
     METHODS.get(usize::from(code).checked_sub(1)?).copied()
 }
 
+/// Code of Cookie in a request.
+pub(super) const COOKIE: u16 = 0xA009;
+/// Code of Content-Length in a request.
+pub(super) const CONTENT_LENGTH: u16 = 0xA008;
+
 /// Code of a request header name in any case, `None` when it travels as text.
-#[inline]
+#[inline(always)]
 pub fn request_header_code(name: &[u8]) -> Option<u16> {
-    // By length and first letter there is one candidate, or two.
     let code = |known: &Name, code| known.is(name).then_some(code);
-    match (name.len(), name.first()? | 0x20) {
-        (4, b'h') => code(&names::HOST, 0xA00B),
-        (6, b'a') => code(&names::ACCEPT, 0xA001),
-        (6, b'c') => code(&names::COOKIE, 0xA009),
-        (6, b'p') => code(&names::PRAGMA, 0xA00C),
-        (7, b'r') => code(&names::REFERER, 0xA00D),
-        (7, b'c') => code(&names::COOKIE2, 0xA00A),
-        (10, b'u') => code(&names::USER_AGENT, 0xA00E),
-        (10, b'c') => code(&names::CONNECTION, 0xA006),
-        (12, b'c') => code(&names::CONTENT_TYPE, 0xA007),
-        (13, b'a') => code(&names::AUTHORIZATION, 0xA005),
-        (14, b'c') => code(&names::CONTENT_LENGTH, 0xA008),
-        (14, b'a') => code(&names::ACCEPT_CHARSET, 0xA002),
-        (15, b'a') => code(&names::ACCEPT_ENCODING, 0xA003).or_else(|| code(&names::ACCEPT_LANGUAGE, 0xA004)),
+    // Of a length there are few candidates, and comparing with one costs no more than a look at the first letter.
+    match name.len() {
+        4 => code(&names::HOST, 0xA00B),
+        6 => code(&names::ACCEPT, 0xA001)
+            .or_else(|| code(&names::COOKIE, COOKIE))
+            .or_else(|| code(&names::PRAGMA, 0xA00C)),
+        7 => code(&names::REFERER, 0xA00D).or_else(|| code(&names::COOKIE2, 0xA00A)),
+        10 => code(&names::USER_AGENT, 0xA00E).or_else(|| code(&names::CONNECTION, 0xA006)),
+        12 => code(&names::CONTENT_TYPE, 0xA007),
+        13 => code(&names::AUTHORIZATION, 0xA005),
+        14 => code(&names::CONTENT_LENGTH, CONTENT_LENGTH).or_else(|| code(&names::ACCEPT_CHARSET, 0xA002)),
+        15 => code(&names::ACCEPT_ENCODING, 0xA003).or_else(|| code(&names::ACCEPT_LANGUAGE, 0xA004)),
         _ => None,
     }
 }
@@ -208,6 +216,15 @@ impl Name {
             }
             _ => name.eq_ignore_ascii_case(self.lower),
         }
+    }
+}
+
+impl Name {
+    /// Whether a name that begins with `byte` may be this one.
+    #[inline(always)]
+    #[must_use]
+    pub fn may_begin(&self, byte: u8) -> bool {
+        self.lower.first().is_some_and(|first| byte.eq_ignore_ascii_case(first))
     }
 }
 

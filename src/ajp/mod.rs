@@ -5,12 +5,14 @@
 //!
 //! ```text
 //!   request.rs   ForwardRequest, body packets, CPing     -- 12 34 -->   container
+//!   forward.rs   the encoder of ForwardRequest
 //!   response.rs  SendHeaders, SendBodyChunk, ...         <--  A B --   container
 //!   exchange.rs  which of them may follow which
 //! ```
 
 pub mod codes;
 pub mod exchange;
+mod forward;
 pub mod packet;
 pub mod request;
 pub mod response;

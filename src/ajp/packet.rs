@@ -255,6 +255,24 @@ impl<'o> Writer<'o> {
         Self { length: Some(length), room: free.len(), free }
     }
 
+    /// Leaves the first `length` bytes of the packet as they are; `false` when they do not fit.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, length: usize) -> bool {
+        length.checked_sub(HEADER_LEN).is_some_and(|length| self.room(length).is_some())
+    }
+
+    /// Bytes of the packet so far.
+    #[inline(always)]
+    pub(super) fn written(&self) -> usize {
+        HEADER_LEN + self.room.saturating_sub(self.free.len())
+    }
+
+    /// Bytes that are written later.
+    #[inline(always)]
+    pub(super) fn place<const N: usize>(&mut self, item: &str) -> Result<&'o mut [u8; N], EncodeError> {
+        self.room(N).and_then(<[u8]>::first_chunk_mut).ok_or_else(|| too_large(item.as_bytes(), N))
+    }
+
     /// The next `length` bytes; `None` when they do not fit.
     #[inline(always)]
     fn room(&mut self, length: usize) -> Option<&'o mut [u8]> {
@@ -269,10 +287,7 @@ impl<'o> Writer<'o> {
     /// Bytes as they are.
     #[inline(always)]
     pub(super) fn bytes<const N: usize>(&mut self, item: &str, bytes: [u8; N]) -> Result<(), EncodeError> {
-        match self.room(N).and_then(<[u8]>::first_chunk_mut) {
-            Some(room) => *room = bytes,
-            None => return Err(too_large(item.as_bytes(), N)),
-        }
+        *self.place(item)? = bytes;
         Ok(())
     }
 
@@ -298,11 +313,11 @@ impl<'o> Writer<'o> {
     }
 
     /// A name and a value, both as text.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
         // A name as long as 0xA000 would read as a coded name (reference: ajp-side.md section 1.2).
         if name.len() >= usize::from(CODED_NAMES) {
-            return Err(EncodeError::StringTooLong { item: format!("name {}", excerpt(name)), length: name.len() });
+            return Err(name_too_long(name));
         }
         let written = self.behind([], name).and_then(|()| self.behind([], value));
         written.ok_or_else(|| does_not_fit(name, value))
@@ -341,6 +356,11 @@ fn does_not_fit(item: &[u8], value: &[u8]) -> EncodeError {
         return EncodeError::StringTooLong { item: excerpt(item), length: value.len() };
     }
     too_large(item, value.len())
+}
+
+#[cold]
+fn name_too_long(name: &[u8]) -> EncodeError {
+    EncodeError::StringTooLong { item: format!("name {}", excerpt(name)), length: name.len() }
 }
 
 #[cold]

@@ -12,8 +12,10 @@
 //! ```
 
 use super::codes::{self, attribute};
-pub use super::packet::EncodeError;
-use super::packet::{MAGIC_TO_CONTAINER, Reader, Writer};
+pub use super::forward::{
+    EncodeError, Encoded, Facts, ForMember, Forward, HeaderName, Headers, NamedAttributes, Port, Tls,
+};
+use super::packet::{MAGIC_TO_CONTAINER, Reader};
 use super::response::ProtocolError;
 use super::{MAX_PACKET_SIZE, packet_type};
 
@@ -85,17 +87,6 @@ pub struct ForwardRequest<'a> {
     pub attributes: &'a [(&'a [u8], &'a [u8])],
 }
 
-/// What depends on the member of a balancer that a request goes to; `None` leaves what the request says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ForMember<'a> {
-    /// Replaces [`ForwardRequest::secret`].
-    pub secret: Option<&'a [u8]>,
-    /// Replaces [`ForwardRequest::route`].
-    pub route: Option<&'a [u8]>,
-    /// Value of JK_LB_ACTIVATION, which has its place behind AJP_LOCAL_ADDR (reference: ajp-side.md section 1.4).
-    pub activation: Option<&'a [u8]>,
-}
-
 impl ForwardRequest<'_> {
     /// Writes the whole packet, frame header included, to `out` (replacing what is in it).
     ///
@@ -103,104 +94,94 @@ impl ForwardRequest<'_> {
     /// [`EncodeError`] when it does not fit into `max_packet_size` bytes; `out` is then unusable.
     pub fn encode(&self, out: &mut Vec<u8>, max_packet_size: usize) -> Result<(), EncodeError> {
         out.resize(max_packet_size.min(MAX_PACKET_SIZE), 0);
-        let length = self.encode_for(&ForMember::default(), out, max_packet_size)?;
-        out.truncate(length);
-        Ok(())
-    }
-
-    /// Writes the whole packet to the start of `out`, in one pass, and returns its length. `out` should have `max_packet_size` bytes; no
-    /// more than it has are used. Allocates nothing.
-    ///
-    /// # Errors
-    /// [`EncodeError`] when it does not fit.
-    pub fn encode_for(
-        &self,
-        member: &ForMember<'_>,
-        out: &mut [u8],
-        max_packet_size: usize,
-    ) -> Result<usize, EncodeError> {
-        let mut packet = Writer::begin(out, MAGIC_TO_CONTAINER, max_packet_size);
-        let method_code = codes::method_code(self.method);
-        packet.bytes("method", [packet_type::FORWARD_REQUEST, method_code.unwrap_or(codes::STORED_METHOD)])?;
-        packet.string("protocol", Some(self.protocol))?;
-        packet.string("uri", Some(self.uri))?;
-        packet.string("remote_addr", self.remote_addr)?;
-        packet.string("remote_host", self.remote_host)?;
-        packet.string("server_name", self.server_name)?;
-        let [port_high, port_low] = self.server_port.to_be_bytes();
-        packet.bytes("server_port", [port_high, port_low, u8::from(self.is_ssl)])?;
-        let count = u16::try_from(self.headers.len())
-            .map_err(|_| EncodeError::TooLarge { item: "headers".to_owned(), length: self.headers.len() })?;
-        packet.bytes("number of headers", count.to_be_bytes())?;
-        for (name, value) in self.headers {
-            packet.header(codes::request_header_code(name), name, value)?;
-        }
-        let stored_method = if method_code.is_none() { Some(self.method) } else { None };
-        self.encode_coded_attributes(&mut packet, member, stored_method)?;
-        self.encode_named_attributes(&mut packet, member)?;
-        packet.bytes("end of attributes", [attribute::ARE_DONE])?;
-        packet.finish()
-    }
-
-    #[inline]
-    fn encode_coded_attributes(
-        &self,
-        packet: &mut Writer<'_>,
-        member: &ForMember<'_>,
-        stored_method: Option<&[u8]>,
-    ) -> Result<(), EncodeError> {
-        let not_empty = |text: &&[u8]| !text.is_empty();
-        encode_attribute(packet, attribute::SECRET, member.secret.or(self.secret))?;
-        encode_attribute(packet, attribute::REMOTE_USER, self.remote_user.filter(not_empty))?;
-        encode_attribute(packet, attribute::AUTH_TYPE, self.auth_type.filter(not_empty))?;
-        encode_attribute(packet, attribute::QUERY_STRING, self.query_string)?;
-        encode_attribute(packet, attribute::ROUTE, member.route.or(self.route))?;
-        if self.is_ssl || self.ssl_cert.is_some() || self.ssl_cipher.is_some() || self.ssl_session.is_some() {
-            encode_attribute(packet, attribute::SSL_CERT, self.ssl_cert)?;
-            encode_attribute(packet, attribute::SSL_CIPHER, self.ssl_cipher)?;
-            encode_attribute(packet, attribute::SSL_SESSION, self.ssl_session)?;
-        }
-        if let Some(bits) = self.ssl_key_size {
-            let [high, low] = bits.to_be_bytes();
-            packet.bytes("ssl_key_size", [attribute::SSL_KEY_SIZE, high, low])?;
-        }
-        encode_attribute(packet, attribute::STORED_METHOD, stored_method)
-    }
-
-    #[inline]
-    fn encode_named_attributes(&self, packet: &mut Writer<'_>, member: &ForMember<'_>) -> Result<(), EncodeError> {
-        if let Some(value) = self.ssl_protocol {
-            packet.named(&SSL_PROTOCOL, value)?;
-        }
-        if let Some(value) = self.remote_port {
-            packet.named(&REMOTE_PORT, value)?;
-        }
-        if let Some(value) = self.local_addr {
-            packet.named(&LOCAL_ADDRESS, value)?;
-        }
-        if let Some(value) = member.activation {
-            packet.named(&ACTIVATION, value)?;
-        }
-        for (name, value) in self.attributes {
-            packet.bytes("req_attribute", [attribute::REQ_ATTRIBUTE])?;
-            packet.pair(name, value)?;
-        }
+        let encoded = self.encode_for(&ForMember::default(), out, max_packet_size, 0)?;
+        out.truncate(encoded.length);
         Ok(())
     }
 }
 
-/// What is before the value of an attribute with a fixed name: its code, the length of the name, the name, NUL.
-const SSL_PROTOCOL: [u8; 20] = *b"\x0A\x00\x10AJP_SSL_PROTOCOL\x00";
-const REMOTE_PORT: [u8; 19] = *b"\x0A\x00\x0FAJP_REMOTE_PORT\x00";
-const LOCAL_ADDRESS: [u8; 18] = *b"\x0A\x00\x0EAJP_LOCAL_ADDR\x00";
-const ACTIVATION: [u8; 20] = *b"\x0A\x00\x10JK_LB_ACTIVATION\x00";
+impl Facts for ForwardRequest<'_> {
+    fn method(&self) -> &[u8] {
+        self.method
+    }
 
-#[inline]
-fn encode_attribute(packet: &mut Writer<'_>, code: u8, value: Option<&[u8]>) -> Result<(), EncodeError> {
-    let Some(value) = value else { return Ok(()) };
-    let item = || codes::attribute_name(code).unwrap_or("attribute");
-    packet.bytes(item(), [code])?;
-    packet.string(item(), Some(value))
+    fn protocol(&self) -> &[u8] {
+        self.protocol
+    }
+
+    fn uri(&self) -> &[u8] {
+        self.uri
+    }
+
+    fn remote_addr(&self) -> Option<&[u8]> {
+        self.remote_addr
+    }
+
+    fn remote_host(&self) -> Option<&[u8]> {
+        self.remote_host
+    }
+
+    fn server_name(&self) -> Option<&[u8]> {
+        self.server_name
+    }
+
+    fn server_port(&self) -> u16 {
+        self.server_port
+    }
+
+    fn is_ssl(&self) -> bool {
+        self.is_ssl
+    }
+
+    fn secret(&self) -> Option<&[u8]> {
+        self.secret
+    }
+
+    fn remote_user(&self) -> Option<&[u8]> {
+        self.remote_user
+    }
+
+    fn auth_type(&self) -> Option<&[u8]> {
+        self.auth_type
+    }
+
+    fn query_string(&self) -> Option<&[u8]> {
+        self.query_string
+    }
+
+    fn route(&self) -> Option<&[u8]> {
+        self.route
+    }
+
+    fn local_addr(&self) -> Option<&[u8]> {
+        self.local_addr
+    }
+
+    fn number_of_headers(&self) -> usize {
+        self.headers.len()
+    }
+
+    fn write_headers(&self, headers: &mut Headers<'_, '_>) -> Result<(), EncodeError> {
+        self.headers.iter().try_for_each(|(name, value)| headers.write(&HeaderName::new(name), value))
+    }
+
+    fn tls(&self) -> Option<Tls<'_>> {
+        Some(Tls {
+            cert: self.ssl_cert,
+            cipher: self.ssl_cipher,
+            session: self.ssl_session,
+            key_size: self.ssl_key_size,
+            protocol: self.ssl_protocol,
+        })
+    }
+
+    fn remote_port(&self) -> Option<Port<'_>> {
+        self.remote_port.map(Port::Text)
+    }
+
+    fn write_attributes(&self, attributes: &mut NamedAttributes<'_, '_>) -> Result<(), EncodeError> {
+        self.attributes.iter().try_for_each(|(name, value)| attributes.write(name, value))
+    }
 }
 
 /// A ForwardRequest as the container reads it, owned. The fields mean what those of [`ForwardRequest`] mean; names of
@@ -530,7 +511,7 @@ mod tests {
         let names = |request: ForwardRequest<'_>| {
             let mut out = vec![0; MIN_PACKET_SIZE];
             let member = ForMember { activation: Some(b"DIS"), ..ForMember::default() };
-            let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE).unwrap();
+            let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE, 0).unwrap().length;
             let decoded = decode(&out[HEADER_LEN..length]).unwrap();
             assert_eq!(decoded.attribute("JK_LB_ACTIVATION"), Some(&b"DIS"[..]));
             decoded.attributes.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
@@ -556,7 +537,7 @@ mod tests {
         let request = ForwardRequest { secret: Some(b"own"), route: Some(b"own"), ..minimal() };
         for (member, expected) in [(Some(&b"its"[..]), b"its"), (None, b"own")] {
             let member = ForMember { secret: member, route: member, activation: None };
-            let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE).unwrap();
+            let length = request.encode_for(&member, &mut out, MIN_PACKET_SIZE, 0).unwrap().length;
             let decoded = decode(&out[HEADER_LEN..length]).unwrap();
             assert_eq!(
                 (decoded.secret.as_deref(), decoded.route.as_deref()),

@@ -7,6 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
 
 use super::ffi;
+use crate::ajp::codes::Name;
 
 /// A memory pool of httpd.
 #[derive(Clone, Copy)]
@@ -255,6 +256,23 @@ impl Table {
             // SAFETY: values of a table are NUL-terminated (rule 4).
             let value = unsafe { text(entry.val) }?;
             Some((key, value))
+        })
+    }
+
+    /// The values of all entries of a name; [`Self::entries`]' conditions hold. Other names are passed over by their first letter.
+    pub(super) fn values_of<'t>(self, name: &'static Name) -> impl Iterator<Item = &'t [u8]> {
+        let may_be = |key: *const c_char| {
+            // SAFETY: a key is NUL-terminated (rule 4), so it has a first byte.
+            !key.is_null() && name.may_begin(unsafe { key.cast::<u8>().read() })
+        };
+        self.raw_entries().iter().filter(move |entry| may_be(entry.key)).filter_map(move |entry| {
+            // SAFETY: keys of a table are NUL-terminated (rule 4).
+            let key = unsafe { text(entry.key) }?;
+            if !name.is(key.to_bytes()) {
+                return None;
+            }
+            // SAFETY: values of a table are NUL-terminated (rule 4).
+            unsafe { text(entry.val) }.map(CStr::to_bytes)
         })
     }
 

@@ -11,11 +11,11 @@ use smallvec::SmallVec;
 use super::apr::{Form, Pool, PoolText};
 use super::client::Client;
 use super::ffi;
-use super::forward::{Lists, Texts, collect, leading_int};
+use super::forward::{Facts, cookies, leading_int};
 use super::hooks::{DECLINED, OK, SERVER_ERROR};
 use super::mapping::{Mapping, NO_JK, NOTE_WORKER, State};
 use super::options::Flags;
-use super::request::{DIRECTORY_HANDLER, HANDLER, Request};
+use super::request::{DIRECTORY_HANDLER, Env, HANDLER, Request};
 use super::server_config::Indicator;
 use super::vhost::Vhost;
 use crate::balancer::session::is_switched_on;
@@ -148,13 +148,16 @@ impl Service<'_> {
     fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> (c_int, Option<Moment>) {
         let (request, vhost) = (self.request, self.vhost);
         let log = Log { logger: &vhost.logger, context: self.id };
-        let mut texts = Texts::default();
-        let mut lists = Lists::new();
         let uri = original_uri.unwrap_or_else(|| request.uri());
-        let forced_route = request.env().get(c"JK_ROUTE").map(CStr::to_bytes).filter(|route| !route.is_empty());
-        let (forward, body, cookies) = collect(request, vhost, uri, forced_route, &mut texts, &mut lists);
-        let mut job = worker::Request::new(&forward, body);
-        self.set_options(&mut job);
+        if vhost.wants_cgi_variables {
+            request.add_common_vars();
+        }
+        let env = request.env();
+        let forced_route = env.get(c"JK_ROUTE").map(CStr::to_bytes).filter(|route| !route.is_empty());
+        let facts = Facts::new(request, vhost, env, uri, forced_route);
+        let body = facts.body();
+        let mut job = worker::Request::new(&facts, body);
+        self.set_options(&mut job, env);
         let mut client = Client::new(request);
         if matches!(body, BodyKind::Length(_)) && !request.is_redirected() {
             client.expect_body();
@@ -167,7 +170,8 @@ impl Service<'_> {
                 ajp.service(&mut job, &mut client, &worker::MemberContext::default(), log)
             }
             Worker::Lb(lb) => {
-                let balance = self.balance(forced_route, cookies, uri);
+                let cookies = cookies(request);
+                let balance = self.balance(env, forced_route, &cookies, uri);
                 let answer = lb.service(&mut job, &mut client, &balance, log);
                 if let Some(route) = forced_route.or(answer.route()) {
                     self.note_route(route);
@@ -189,7 +193,8 @@ impl Service<'_> {
         if self.is_first_time { notes.add_own(pool, NOTE_ROUTE, route) } else { notes.set(pool, NOTE_ROUTE, route) }
     }
 
-    fn set_options<'o>(&'o self, job: &mut worker::Request<'o>) {
+    #[inline(always)]
+    fn set_options<'o>(&'o self, job: &mut worker::Request<'o>, env: Env) {
         let flags = self.vhost.flags;
         job.options.flush_packets = flags.has(Flags::FLUSH_PACKETS);
         job.options.flush_header = flags.has(Flags::FLUSH_HEADER);
@@ -199,7 +204,7 @@ impl Service<'_> {
             job.overrides.fail_on_status = Some(rule.fail_on_status.as_slice()).filter(|list| !list.is_empty());
             job.overrides.use_server_errors = u16::try_from(rule.use_server_errors).unwrap_or(0);
         }
-        if let Some(text) = self.request.env().get(c"JK_REPLY_TIMEOUT").map(CStr::to_bytes) {
+        if let Some(text) = env.get(c"JK_REPLY_TIMEOUT").map(CStr::to_bytes) {
             match reply_timeout(text) {
                 Some(ms) => job.overrides.reply_timeout_ms = ms.or(job.overrides.reply_timeout_ms),
                 None => {
@@ -216,8 +221,13 @@ impl Service<'_> {
     }
 
     /// What a balancer wants to know (reference: lb-shm-status.md section 2.6; environment wins over the rule).
-    fn balance<'b>(&'b self, forced_route: Option<&'b [u8]>, cookies: &'b [&'b [u8]], path: &'b [u8]) -> Balance<'b> {
-        let env = self.request.env();
+    fn balance<'b>(
+        &'b self,
+        env: Env,
+        forced_route: Option<&'b [u8]>,
+        cookies: &'b [&'b [u8]],
+        path: &'b [u8],
+    ) -> Balance<'b> {
         let switch = |name: &CStr, rule: bool| env.get(name).map_or(rule, |value| is_switched_on(value.to_bytes()));
         let rule = crate::status::balance_of(self.options);
         Balance {

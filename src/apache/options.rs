@@ -12,6 +12,8 @@ impl Flags {
     pub(super) const URI_ESCAPED: Self = Self(1 << 1);
     pub(super) const URI_COMPAT: Self = Self(1 << 2);
     pub(super) const URI_UNPARSED: Self = Self(1 << 3);
+    /// Any of the modes but ForwardURIProxy.
+    pub(super) const URI_OTHERS: Self = Self(0b1110);
     pub(super) const DIRECTORIES: Self = Self(1 << 4);
     pub(super) const LOCAL_ADDRESS: Self = Self(1 << 5);
     pub(super) const PHYSICAL_ADDRESS: Self = Self(1 << 6);

@@ -351,6 +351,7 @@ impl<'r> Request<'r> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn server_name(self) -> &'r [u8] {
         // SAFETY: live request (rule 1); the result is a text in its pool or the configuration.
         self.bytes(unsafe { ffi::ap_get_server_name(self.as_ptr()) })

@@ -283,7 +283,7 @@ impl AjpWorker {
             if error.class() == Class::ReplyTimeout {
                 self.shared.count_reply_timeout();
             }
-            let recoverable = retry::is_recoverable(&error, &facts, request.forward.method, idempotent, options);
+            let recoverable = retry::is_recoverable(&error, &facts, request.method, idempotent, options);
             if !recoverable || tally.attempts >= retries {
                 let error = if downstream.committed() { commit(error) } else { error };
                 return Err(self.give_up(error, tally, recoverable, log));
@@ -344,8 +344,12 @@ impl AjpWorker {
             route: member.route,
             activation: Some(activation),
         };
-        let encoded = request.forward.encode_for(&member, request.packet.room(limit), limit);
-        request.packet_length = encoded.map_err(|error| too_large(error, limit))?;
+        let packet = request.packet.longer_room(limit);
+        let head = std::mem::take(&mut request.packet_head);
+        let encoded = request.forward.encode_for(&member, packet, limit, head);
+        let encoded = encoded.map_err(|error| too_large(error, limit))?;
+        request.packet_head = encoded.head;
+        request.packet_length = encoded.length;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Not here: which member of a balancer serves a request (`balancer`), how httpd's structures look (`apache`). The surprising
 //! thing: a [`Request`] owns the bytes that may have to be sent twice (the packet and the start of the body), so a second
-//! attempt, on this worker or on another, never asks the web server again.
+//! attempt on this worker never asks the web server again, and one on another worker for the attributes only.
 
 pub mod address;
 pub mod ajp;
@@ -28,7 +28,7 @@ use std::io::IoSlice;
 
 use smallvec::SmallVec;
 
-use crate::ajp::request::ForwardRequest;
+use crate::ajp::request::Forward;
 use crate::ajp::response::ResponseHead;
 use crate::balancer::Activation;
 use crate::log::Logger;
@@ -122,10 +122,11 @@ pub struct Overrides<'a> {
 }
 
 /// A request as the worker gets it: encoded per attempt, because route, secret and activation depend on the member.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// All but secret, route and JK_LB_ACTIVATION.
-    pub forward: &'a ForwardRequest<'a>,
+    pub forward: &'a dyn Forward,
+    /// Method as text.
+    pub method: &'a [u8],
     /// The body, with the part of it that is kept for another attempt.
     pub body: RequestBody,
     /// Options of the web server.
@@ -135,26 +136,30 @@ pub struct Request<'a> {
     /// The encoded packet; the buffer is used again for each member.
     packet: Scratch,
     packet_length: usize,
+    /// Its first bytes that are the same for every member, once they are written.
+    packet_head: usize,
 }
 
 impl<'a> Request<'a> {
     /// A request with default options and no overrides. `body` must agree with the Content-Length among the headers of
     /// `forward`: the container derives from that header whether a body packet follows unasked (reference: ajp-side.md section 2.1).
-    #[inline]
-    pub fn new(forward: &'a ForwardRequest<'a>, body: BodyKind) -> Self {
+    #[inline(always)]
+    pub fn new(forward: &'a dyn Forward, body: BodyKind) -> Self {
         Self {
             forward,
+            method: forward.method(),
             body: RequestBody::new(body),
             options: RequestOptions::default(),
             overrides: Overrides::default(),
             packet: Scratch::new(),
             packet_length: 0,
+            packet_head: 0,
         }
     }
 
     /// Whether delivering it twice is harmless (RFC 9110 section 9.2.2 and the registry of HTTP methods).
     pub fn is_idempotent(&self) -> bool {
-        is_idempotent(self.forward.method)
+        is_idempotent(self.method)
     }
 }
 

@@ -52,6 +52,17 @@ impl Scratch {
         self.0.get_mut(..length).unwrap_or_default()
     }
 
+    /// The first `length` bytes; what was written to those that [`Self::room`] or this gave before is still there.
+    pub(super) fn longer_room(&mut self, length: usize) -> &mut [u8] {
+        if self.0.is_empty() {
+            return self.room(length);
+        }
+        if self.0.len() < length {
+            self.0.resize(length, 0);
+        }
+        self.0.get_mut(..length).unwrap_or_default()
+    }
+
     /// The first `length` bytes, at most what [`Self::room`] was asked for.
     pub(super) fn bytes(&self, length: usize) -> &[u8] {
         self.0.get(..length).unwrap_or(&self.0)

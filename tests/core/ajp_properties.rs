@@ -3,7 +3,7 @@
 
 use mod_jk::ajp::exchange::{Event, Exchange, Progress, fuzz_exchange};
 use mod_jk::ajp::packet::{fuzz_packet, split_packet, split_request_packet};
-use mod_jk::ajp::request::{DecodedRequest, EncodeError, decode, fuzz_request};
+use mod_jk::ajp::request::{DecodedRequest, EncodeError, ForMember, Forward, ForwardRequest, decode, fuzz_request};
 use mod_jk::ajp::response::{
     CPONG, Packet, encode_body_chunk, encode_end, encode_get_body, encode_send_headers, fuzz_response, parse,
 };
@@ -155,8 +155,48 @@ fn wounds() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
     vec(any::<(prop::sample::Index, u8, u8)>(), 1..4)
 }
 
+/// What a member adds: secret, route, activation.
+type Member = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn member() -> impl Strategy<Value = Member> {
+    (option::of(text(20)), option::of(text(10)), option::of(text(3)))
+}
+
+fn pairs(list: &[Pair]) -> Vec<(&[u8], &[u8])> {
+    list.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn head_written_for_one_member_serves_the_others(
+        request in request(), members in vec((member(), 0_usize..1_500), 1..5),
+    ) {
+        let (headers, attributes) = (pairs(&request.headers), pairs(&request.attributes));
+        let forward = ForwardRequest {
+            method: &request.method, protocol: &request.protocol, uri: &request.uri, server_port: request.server_port,
+            remote_addr: request.remote_addr.as_deref(), headers: &headers, route: request.route.as_deref(),
+            ssl_cert: request.ssl_cert.as_deref(), attributes: &attributes, ..ForwardRequest::default()
+        };
+        let (mut kept, mut head) = (vec![0; 1_500], 0);
+        for ((secret, route, activation), size) in &members {
+            let member = ForMember {
+                secret: secret.as_deref(), route: route.as_deref(), activation: activation.as_deref(),
+            };
+            let mut fresh = vec![0; 1_500];
+            let expected = forward.encode_for(&member, &mut fresh, *size, 0);
+            let found = forward.encode_for(&member, &mut kept, *size, head);
+            prop_assert_eq!(&found, &expected);
+            if let Ok(encoded) = found {
+                prop_assert_eq!(&kept[..encoded.length], &fresh[..encoded.length]);
+                head = encoded.head;
+            } else {
+                // What did not fit may be the head, which is then partly overwritten.
+                head = 0;
+            }
+        }
+    }
 
     #[test]
     fn decodes_every_request_to_what_was_encoded(request in request()) {

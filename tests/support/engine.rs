@@ -104,14 +104,7 @@ impl Engine {
         member: &MemberContext<'_>,
         change: impl FnOnce(&mut Request<'static>),
     ) -> Outcome {
-        let forward = ForwardRequest {
-            method,
-            protocol: b"HTTP/1.1",
-            uri: b"/app",
-            server_port: 80,
-            ..ForwardRequest::default()
-        };
-        let mut request = Request::new(kept(forward), kind);
+        let mut request = Request::new(kept(plain(method)), kind);
         change(&mut request);
         let result = self.worker.service(&mut request, &mut client, member, self.log());
         Outcome { result, client }
@@ -121,6 +114,11 @@ impl Engine {
     pub(crate) fn maintain(&self, now: Moment) {
         self.worker.maintain(now, self.log());
     }
+}
+
+/// What [`Engine::send`] sends, before it is changed.
+pub(crate) fn plain(method: &'static [u8]) -> ForwardRequest<'static> {
+    ForwardRequest { method, protocol: b"HTTP/1.1", uri: b"/app", server_port: 80, ..ForwardRequest::default() }
 }
 
 /// For as long as the test program runs.

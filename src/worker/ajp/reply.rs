@@ -68,7 +68,7 @@ impl<'w> Reply<'w> {
         downstream: &mut dyn Downstream,
         facts: &mut Facts,
     ) -> Result<(Served, bool), Error> {
-        let mut exchange = Exchange::new(request.forward.method == b"HEAD");
+        let mut exchange = Exchange::new(request.method == b"HEAD");
         let outcome = self.packets(connection, request, downstream, &mut exchange, facts);
         facts.progress = exchange.progress();
         let end = match outcome {

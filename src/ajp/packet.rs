@@ -75,17 +75,32 @@ pub fn split_request_packet(received: &[u8], max_payload: usize) -> Result<Optio
     split(received, MAGIC_TO_CONTAINER, max_payload)
 }
 
+#[inline(always)]
 fn split(received: &[u8], magic: [u8; 2], max_payload: usize) -> Result<Option<(&[u8], usize)>, FrameError> {
-    let Some((found, after_magic)) = received.split_first_chunk::<2>() else { return Ok(None) };
-    if *found != magic {
-        return Err(FrameError::BadMagic(*found));
+    if let [first, second, high, low, rest @ ..] = received
+        && [*first, *second] == magic
+    {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if length <= max_payload
+            && let Some(payload) = rest.get(..length)
+        {
+            return Ok(Some((payload, HEADER_LEN + length)));
+        }
     }
-    let Some((length, rest)) = after_magic.split_first_chunk::<2>() else { return Ok(None) };
-    let length = usize::from(u16::from_be_bytes(*length));
-    if length > max_payload {
-        return Err(FrameError::TooLong { length, limit: max_payload });
+    check_start(received, magic, max_payload).map(|()| None)
+}
+
+/// Whether what is no whole packet may become one.
+#[inline(never)]
+fn check_start(received: &[u8], magic: [u8; 2], limit: usize) -> Result<(), FrameError> {
+    match *received {
+        [first, second, ..] if [first, second] != magic => Err(FrameError::BadMagic([first, second])),
+        [_, _, high, low, ..] => {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            if length > limit { Err(FrameError::TooLong { length, limit }) } else { Ok(()) }
+        }
+        _ => Ok(()),
     }
-    Ok(rest.get(..length).map(|payload| (payload, HEADER_LEN + length)))
 }
 
 /// Why the next item cannot be read from a payload.
@@ -148,6 +163,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError::Short`].
+    #[inline(always)]
     pub fn u16(&mut self) -> Result<u16, ReadError> {
         let Some((bytes, left)) = self.left.split_first_chunk::<2>() else { return Err(self.short(2)) };
         self.left = left;
@@ -170,6 +186,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError`] when it does not fit into the payload or is not terminated.
+    #[inline(always)]
     pub fn terminated(&mut self) -> Result<Option<&'a [u8]>, ReadError> {
         match self.u16()? {
             0xFFFF => Ok(None),
@@ -181,6 +198,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::terminated`].
+    #[inline(always)]
     pub fn text(&mut self, length: u16) -> Result<&'a [u8], ReadError> {
         let length = usize::from(length);
         let Some((text, after)) = self.left.split_at_checked(length) else { return Err(self.short(length + 1)) };
@@ -194,6 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[cold]
     fn short(&self, needed: usize) -> ReadError {
         ReadError::Short { needed, left: self.left.len() }
     }

@@ -119,11 +119,6 @@ impl Open {
         &self.address
     }
 
-    /// The same, to be kept while the connection is borrowed.
-    pub fn shared_address(&self) -> Arc<str> {
-        Arc::clone(&self.address)
-    }
-
     /// Address sequence it was opened under.
     pub fn generation(&self) -> u32 {
         self.generation

@@ -93,10 +93,10 @@ impl Exchange {
         let [packet_type::SEND_BODY_CHUNK, high, low, rest @ ..] = payload else { return None };
         let declared = u16::from_be_bytes([*high, *low]);
         let (data @ [_, ..], [] | [0]) = rest.split_at_checked(declared.into())? else { return None };
-        match self.awaited {
-            Awaited::Owed(owed) => self.awaited = Awaited::Owed(owed.checked_sub(declared.into())?),
-            Awaited::Open => {}
-            Awaited::Head | Awaited::NoBody | Awaited::Nothing => return None,
+        if let Awaited::Owed(owed) = &mut self.awaited {
+            *owed = owed.checked_sub(declared.into())?;
+        } else if !matches!(self.awaited, Awaited::Open) {
+            return None;
         }
         Some(data)
     }

@@ -75,19 +75,27 @@ pub fn split_request_packet(received: &[u8], max_payload: usize) -> Result<Optio
     split(received, MAGIC_TO_CONTAINER, max_payload)
 }
 
-#[inline(always)]
 fn split(received: &[u8], magic: [u8; 2], max_payload: usize) -> Result<Option<(&[u8], usize)>, FrameError> {
-    if let [first, second, high, low, rest @ ..] = received
-        && [*first, *second] == magic
-    {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        if length <= max_payload
-            && let Some(payload) = rest.get(..length)
-        {
-            return Ok(Some((payload, HEADER_LEN + length)));
-        }
+    match whole(received, magic, max_payload) {
+        Some(packet) => Ok(Some(packet)),
+        None => check_start(received, magic, max_payload).map(|()| None),
     }
-    check_start(received, magic, max_payload).map(|()| None)
+}
+
+/// [`split_packet`] for those who ask [`split_packet`] why there is none.
+#[inline(always)]
+pub(crate) fn whole_packet(received: &[u8], max_payload: usize) -> Option<(&[u8], usize)> {
+    whole(received, MAGIC_FROM_CONTAINER, max_payload)
+}
+
+#[inline(always)]
+fn whole(received: &[u8], magic: [u8; 2], max_payload: usize) -> Option<(&[u8], usize)> {
+    let [first, second, high, low, rest @ ..] = received else { return None };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if [*first, *second] != magic || length > max_payload {
+        return None;
+    }
+    Some((rest.get(..length)?, HEADER_LEN + length))
 }
 
 /// Whether what is no whole packet may become one.

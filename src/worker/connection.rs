@@ -18,7 +18,7 @@ use super::error::ReceiveError;
 use super::shared::AjpShared;
 use super::socket::{Awaited, Stream, Wait};
 use crate::ajp::HEADER_LEN;
-use crate::ajp::packet::{FrameError, split_packet};
+use crate::ajp::packet::{FrameError, split_packet, whole_packet};
 use crate::ajp::request::CPING;
 use crate::shm::Connected;
 
@@ -243,6 +243,15 @@ impl Open {
             }
             None => Ok(None),
         }
+    }
+
+    /// [`Self::next_packet`] for those who ask it why there is none.
+    #[inline(always)]
+    pub fn whole_packet(&mut self) -> Option<&[u8]> {
+        let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let (payload, taken) = whole_packet(unread, self.max_payload)?;
+        self.start += taken;
+        Some(payload)
     }
 
     /// Asks whether the container is alive and waits for the answer, at most `limit`. Nothing but exactly one CPong will do.

@@ -91,19 +91,13 @@ impl<'w> Reply<'w> {
             if let Some(started) = self.unanswered_since.take() {
                 self.worker.shared.record_first_byte_time(started.elapsed());
             }
-            loop {
-                let payload = match connection.next_packet() {
-                    Ok(Some(payload)) => payload,
-                    Ok(None) => break,
-                    Err(cause) => return Err(Error::BadFrame { address: address(connection), cause }),
-                };
+            while let Some(payload) = connection.whole_packet() {
                 if let Some(bytes) = exchange.plain_body(payload) {
                     self.body(bytes, request, downstream);
                     continue;
                 }
                 match exchange.on_packet(payload) {
-                    // By reference: it is large.
-                    Ok(Event::Headers(ref head)) => self.start(head, request, downstream)?,
+                    Ok(Event::Headers(head)) => self.start(&head, request, downstream)?,
                     Ok(Event::Body(bytes)) => self.body(bytes, request, downstream),
                     Ok(Event::End(end)) => return Ok(end),
                     Ok(Event::Flush) => {
@@ -124,6 +118,9 @@ impl<'w> Reply<'w> {
                     }
                     Err(error) => return Err(Error::Protocol { address: address(connection), reason: error.reason }),
                 }
+            }
+            if let Err(cause) = connection.next_packet() {
+                return Err(Error::BadFrame { address: address(connection), cause });
             }
             if self.flush || !connection.keeps_packets() {
                 self.pass(downstream, self.flush)?;

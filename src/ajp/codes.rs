@@ -74,8 +74,14 @@ const RESPONSE_HEADERS: [&CStr; 11] = [
     c"WWW-Authenticate",
 ];
 
+/// Code of Content-Type in a response.
+pub(super) const RESPONSE_CONTENT_TYPE: u16 = 0xA001;
 /// Code of Content-Length in a response.
 pub(super) const RESPONSE_CONTENT_LENGTH: u16 = 0xA003;
+/// Code of Last-Modified in a response.
+pub(super) const RESPONSE_LAST_MODIFIED: u16 = 0xA005;
+/// Code of Location in a response.
+pub(super) const RESPONSE_LOCATION: u16 = 0xA006;
 
 /// Codes of the request attributes.
 pub mod attribute {
@@ -300,11 +306,13 @@ pub fn response_header_code(name: &[u8]) -> Option<u16> {
 }
 
 /// Response header name of a code. 0xA000 has none: C mod_jk crashes on it.
+#[inline]
 pub fn response_header_name(code: u16) -> Option<&'static CStr> {
     RESPONSE_HEADERS.get(place(code)?).copied()
 }
 
 /// Whether the field before a header name is a code and not the length of a text.
+#[inline]
 pub fn is_coded_name(field: u16) -> bool {
     field & 0xFF00 == CODED_NAMES
 }
@@ -393,7 +401,10 @@ mod tests {
             assert_eq!(response_header_code(name.to_bytes()), Some(code));
         }
         assert_eq!(response_header_name(0xA00B), Some(c"WWW-Authenticate"));
+        assert_eq!(response_header_name(RESPONSE_CONTENT_TYPE), Some(c"Content-Type"));
         assert_eq!(response_header_name(RESPONSE_CONTENT_LENGTH), Some(c"Content-Length"));
+        assert_eq!(response_header_name(RESPONSE_LAST_MODIFIED), Some(c"Last-Modified"));
+        assert_eq!(response_header_name(RESPONSE_LOCATION), Some(c"Location"));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! ```
 
 use super::packet_type;
-use super::response::{Packet, ProtocolError, ResponseHead, body_chunk, end_response, parse};
+use super::response::{Packet, ProtocolError, ResponseHead, parse, send_headers};
 
 /// How far an exchange has come; decides what may be sent again (reference: ajp-side.md section 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,46 +57,65 @@ pub struct End {
 }
 
 /// The state machine. One per attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange {
     head_request: bool,
     progress: Progress,
-    /// An error or EndResponse has come: nothing may follow.
-    over: bool,
-    /// What the headers said about the body; `None` before them.
-    body: Option<Body>,
+    awaited: Awaited,
     surplus: u64,
 }
 
-/// What may still come of a body.
+/// What may still come.
 #[derive(Clone, Copy, Debug)]
-enum Body {
-    /// HEAD, 204, 205, 304: whatever comes is dropped, and nothing is owed.
-    Forbidden,
-    /// No Content-Length: ends with EndResponse.
+enum Awaited {
+    /// SendHeaders.
+    Head,
+    /// A body without a Content-Length: ends with EndResponse.
     Open,
-    /// This many declared bytes are owed.
+    /// This many declared bytes.
     Owed(u64),
+    /// HEAD, 204, 205, 304: whatever comes of a body is dropped, and nothing is owed.
+    NoBody,
+    /// An error or EndResponse has come: nothing may follow.
+    Nothing,
 }
 
 impl Exchange {
     /// `head_request`: the method is HEAD, so body bytes are not passed on.
     pub fn new(head_request: bool) -> Self {
-        Self { head_request, progress: Progress::Sent, over: false, body: None, surplus: 0 }
+        Self { head_request, progress: Progress::Sent, awaited: Awaited::Head, surplus: 0 }
+    }
+
+    /// The data of the next packet, if it is a body chunk to be passed on as it is: what comes most, told without the detour
+    /// over an event. `None` for all else: nothing was taken, [`Self::on_packet`] knows what it is.
+    #[inline(always)]
+    pub fn plain_body<'a>(&mut self, payload: &'a [u8]) -> Option<&'a [u8]> {
+        let [packet_type::SEND_BODY_CHUNK, high, low, rest @ ..] = payload else { return None };
+        let declared = u16::from_be_bytes([*high, *low]);
+        let (data @ [_, ..], [] | [0]) = rest.split_at_checked(declared.into())? else { return None };
+        if let Awaited::Owed(owed) = &mut self.awaited {
+            *owed = owed.checked_sub(declared.into())?;
+        } else if !matches!(self.awaited, Awaited::Open) {
+            return None;
+        }
+        Some(data)
     }
 
     /// Takes the payload of the next packet.
     ///
     /// # Errors
     /// [`ProtocolError`] when the packet is malformed or out of order; the exchange is then over.
-    #[inline]
+    #[inline(never)]
     pub fn on_packet<'a>(&mut self, payload: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
-        if self.over {
-            return Err(ProtocolError::new(format!("packet of {} bytes after the end of the response", payload.len())));
+        // What every response has; `any_packet` would say the same.
+        match (payload, self.awaited) {
+            ([packet_type::SEND_HEADERS, head @ ..], Awaited::Head) => return self.start(head),
+            ([packet_type::END_RESPONSE, 1], Awaited::Open | Awaited::Owed(0)) if self.surplus == 0 => {
+                return Ok(self.end(true, 0));
+            }
+            _ => {}
         }
-        let event = self.advance(payload);
-        self.over |= event.is_err();
-        event
+        self.any_packet(payload)
     }
 
     /// Tells that a GetBodyChunk was answered with data or end of body.
@@ -114,77 +133,78 @@ impl Exchange {
         self.surplus
     }
 
-    #[inline(always)]
+    #[inline(never)]
+    fn any_packet<'a>(&mut self, payload: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
+        let event = self.advance(payload);
+        if event.is_err() {
+            self.awaited = Awaited::Nothing;
+        }
+        event
+    }
+
     fn advance<'a>(&mut self, payload: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
-        // What comes most, first: without the detour over a packet of any kind.
-        if let ([packet_type::SEND_BODY_CHUNK, chunk @ ..], Some(body)) = (payload, self.body) {
-            return Ok(match body_chunk(chunk)? {
-                [] => Event::Flush,
-                data => self.pass(data, body),
-            });
+        if let Awaited::Nothing = self.awaited {
+            return Err(ProtocolError::new(format!("packet of {} bytes after the end of the response", payload.len())));
         }
-        if let ([packet_type::END_RESPONSE, end @ ..], Some(body)) = (payload, self.body) {
-            let (reuse, clean) = end_response(end);
-            return Ok(self.end(reuse && clean, body));
-        }
-        match (parse(payload)?, self.body) {
+        match (parse(payload)?, self.awaited) {
             (Packet::GetBodyChunk(wanted), _) => Ok(Event::WantsBody(wanted)),
-            (Packet::SendHeaders(head), None) => Ok(self.start(head)),
-            (Packet::SendHeaders(head), Some(_)) => {
+            (Packet::SendHeaders(head), Awaited::Head) => Ok(self.begin(head)),
+            (Packet::SendHeaders(head), _) => {
                 Err(ProtocolError::new(format!("second SendHeaders (status {})", head.status)))
             }
             // A container may be late with the flush of the response before.
-            (Packet::SendBodyChunk([]), _) => Ok(Event::Nothing),
-            (Packet::SendBodyChunk(data), _) => {
+            (Packet::SendBodyChunk([]), Awaited::Head) => Ok(Event::Nothing),
+            (Packet::SendBodyChunk([]), _) => Ok(Event::Flush),
+            (Packet::SendBodyChunk(data), Awaited::Head) => {
                 Err(ProtocolError::new(format!("body chunk of {} bytes before SendHeaders", data.len())))
             }
-            (Packet::EndResponse { .. }, _) => Err(ProtocolError::new("EndResponse without SendHeaders")),
+            (Packet::SendBodyChunk(data), Awaited::Open) => Ok(Event::Body(data)),
+            (Packet::SendBodyChunk(data), Awaited::Owed(owed)) => Ok(self.pass(data, owed)),
+            (Packet::SendBodyChunk(_), _) => Ok(Event::Nothing),
+            (Packet::EndResponse { .. }, Awaited::Head) => Err(ProtocolError::new("EndResponse without SendHeaders")),
+            (Packet::EndResponse { reuse, clean }, awaited) => {
+                let missing = if let Awaited::Owed(owed) = awaited { owed } else { 0 };
+                Ok(self.end(reuse && clean, missing))
+            }
             (Packet::CPong, _) => Err(ProtocolError::new("CPong instead of a response")),
         }
     }
 
-    fn start<'a>(&mut self, head: ResponseHead<'a>) -> Event<'a> {
-        self.progress = Progress::HeadersSeen;
-        self.body = Some(match head.content_length {
-            _ if self.head_request || matches!(head.status, 204 | 205 | 304) => Body::Forbidden,
-            Some(length) => Body::Owed(length),
-            None => Body::Open,
-        });
-        Event::Headers(head)
-    }
-
     #[inline(always)]
-    fn pass<'a>(&mut self, data: &'a [u8], body: Body) -> Event<'a> {
-        match body {
-            Body::Forbidden => Event::Nothing,
-            Body::Open => Event::Body(data),
-            Body::Owed(owed) => match owed.checked_sub(length(data)) {
-                Some(left) => {
-                    self.body = Some(Body::Owed(left));
-                    Event::Body(data)
-                }
-                None => self.cut(data, owed),
-            },
+    fn start<'a>(&mut self, head: &'a [u8]) -> Result<Event<'a>, ProtocolError> {
+        match send_headers(head) {
+            Ok(head) => Ok(self.begin(head)),
+            Err(error) => {
+                self.awaited = Awaited::Nothing;
+                Err(error)
+            }
         }
     }
 
-    /// Of more bytes than are `owed`, those that are.
-    #[cold]
-    fn cut<'a>(&mut self, data: &'a [u8], owed: u64) -> Event<'a> {
+    #[inline(always)]
+    fn begin<'a>(&mut self, head: ResponseHead<'a>) -> Event<'a> {
+        self.progress = Progress::HeadersSeen;
+        self.awaited = match head.content_length {
+            _ if self.head_request || matches!(head.status, 204 | 205 | 304) => Awaited::NoBody,
+            Some(length) => Awaited::Owed(length),
+            None => Awaited::Open,
+        };
+        Event::Headers(head)
+    }
+
+    /// Of these bytes, those that are `owed`.
+    fn pass<'a>(&mut self, data: &'a [u8], owed: u64) -> Event<'a> {
         let take = usize::try_from(owed).unwrap_or(usize::MAX).min(data.len());
         let (data, surplus) = data.split_at_checked(take).unwrap_or((data, &[]));
-        self.body = Some(Body::Owed(owed.saturating_sub(length(data))));
+        self.awaited = Awaited::Owed(owed.saturating_sub(length(data)));
         self.surplus = self.surplus.saturating_add(length(surplus));
         if data.is_empty() { Event::Nothing } else { Event::Body(data) }
     }
 
-    fn end<'a>(&mut self, reuse: bool, body: Body) -> Event<'a> {
+    #[inline(always)]
+    fn end<'a>(&mut self, reuse: bool, missing: u64) -> Event<'a> {
         self.progress = Progress::Ended;
-        self.over = true;
-        let missing = match body {
-            Body::Owed(owed) => owed,
-            Body::Open | Body::Forbidden => 0,
-        };
+        self.awaited = Awaited::Nothing;
         Event::End(End { keep: reuse && missing == 0 && self.surplus == 0, missing })
     }
 }
@@ -205,7 +225,7 @@ pub fn fuzz_exchange(data: &[u8]) {
     while let Ok(Some((payload, taken))) = super::packet::split_packet(received, super::MAX_PACKET_SIZE) {
         received = received.get(taken..).unwrap_or_default();
         let before = exchange.progress();
-        let event = exchange.on_packet(payload);
+        let event = exchange.plain_body(payload).map(Event::Body).map_or_else(|| exchange.on_packet(payload), Ok);
         assert!(before != Progress::Ended || event.is_err(), "something after the end");
         match event {
             Ok(Event::Headers(head)) => {
@@ -546,6 +566,54 @@ mod tests {
         // Row 107.
         let mut exchange = after(&[b"\x06\x1F\xFA", &headers(413, &[])]);
         assert_eq!(end(&mut exchange, b"\x05\x00"), CLOSED);
+    }
+
+    #[test]
+    fn tells_by_the_short_way_what_the_whole_table_would() {
+        let packets = [
+            headers(200, &[]),
+            headers(304, &[(b"Content-Length", b"5")]),
+            declaring("0"),
+            declaring("5"),
+            declaring("x"),
+            chunk(b"abc"),
+            chunk(b"hello"),
+            chunk(b"much too long"),
+            [&chunk(b"abc")[..], b"\x00"].concat(),
+            [&chunk(b"abc")[..chunk(b"abc").len() - 1], b"x"].concat(),
+            chunk(b"abc")[..6].to_vec(),
+            chunk(b"abc")[..5].to_vec(),
+            FLUSH.to_vec(),
+            FLUSH[..3].to_vec(),
+            b"\x03\x00".to_vec(),
+            END_KEEP.to_vec(),
+            b"\x05\x00".to_vec(),
+            b"\x05\x07".to_vec(),
+            b"\x05\xFF".to_vec(),
+            b"\x05\x01\x01".to_vec(),
+            b"\x05".to_vec(),
+            b"\x06\x1F\xFA".to_vec(),
+            CPONG.to_vec(),
+            Vec::new(),
+        ];
+        let mut reached = vec![Exchange::new(false), Exchange::new(true)];
+        for _ in 0..4 {
+            let mut next = Vec::new();
+            for exchange in &reached {
+                for packet in &packets {
+                    let (mut fast, mut whole) = (exchange.clone(), exchange.clone());
+                    let event = fast.plain_body(packet).map(Event::Body).map_or_else(|| fast.on_packet(packet), Ok);
+                    let told = format!("{event:?} {fast:?}");
+                    let event = whole.any_packet(packet);
+                    assert_eq!(told, format!("{event:?} {whole:?}"), "{exchange:?} {packet:?}");
+                    if !reached.iter().chain(&next).any(|known| format!("{known:?}") == format!("{fast:?}")) {
+                        next.push(fast);
+                    }
+                }
+            }
+            reached.extend(next);
+        }
+        assert!(reached.len() > 20, "{}", reached.len());
     }
 
     #[test]

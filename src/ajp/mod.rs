@@ -16,6 +16,7 @@ mod forward;
 pub mod packet;
 pub mod request;
 pub mod response;
+mod text;
 
 /// Bytes of a packet before its payload: magic and length.
 pub const HEADER_LEN: usize = 4;

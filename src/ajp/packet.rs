@@ -76,16 +76,39 @@ pub fn split_request_packet(received: &[u8], max_payload: usize) -> Result<Optio
 }
 
 fn split(received: &[u8], magic: [u8; 2], max_payload: usize) -> Result<Option<(&[u8], usize)>, FrameError> {
-    let Some((found, after_magic)) = received.split_first_chunk::<2>() else { return Ok(None) };
-    if *found != magic {
-        return Err(FrameError::BadMagic(*found));
+    match whole(received, magic, max_payload) {
+        Some(packet) => Ok(Some(packet)),
+        None => check_start(received, magic, max_payload).map(|()| None),
     }
-    let Some((length, rest)) = after_magic.split_first_chunk::<2>() else { return Ok(None) };
-    let length = usize::from(u16::from_be_bytes(*length));
-    if length > max_payload {
-        return Err(FrameError::TooLong { length, limit: max_payload });
+}
+
+/// [`split_packet`] for those who ask [`split_packet`] why there is none.
+#[inline(always)]
+pub(crate) fn whole_packet(received: &[u8], max_payload: usize) -> Option<(&[u8], usize)> {
+    whole(received, MAGIC_FROM_CONTAINER, max_payload)
+}
+
+#[inline(always)]
+fn whole(received: &[u8], magic: [u8; 2], max_payload: usize) -> Option<(&[u8], usize)> {
+    let [first, second, high, low, rest @ ..] = received else { return None };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if [*first, *second] != magic || length > max_payload {
+        return None;
     }
-    Ok(rest.get(..length).map(|payload| (payload, HEADER_LEN + length)))
+    Some((rest.get(..length)?, HEADER_LEN + length))
+}
+
+/// Whether what is no whole packet may become one.
+#[inline(never)]
+fn check_start(received: &[u8], magic: [u8; 2], limit: usize) -> Result<(), FrameError> {
+    match *received {
+        [first, second, ..] if [first, second] != magic => Err(FrameError::BadMagic([first, second])),
+        [_, _, high, low, ..] => {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            if length > limit { Err(FrameError::TooLong { length, limit }) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why the next item cannot be read from a payload.
@@ -148,6 +171,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError::Short`].
+    #[inline(always)]
     pub fn u16(&mut self) -> Result<u16, ReadError> {
         let Some((bytes, left)) = self.left.split_first_chunk::<2>() else { return Err(self.short(2)) };
         self.left = left;
@@ -170,6 +194,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError`] when it does not fit into the payload or is not terminated.
+    #[inline(always)]
     pub fn terminated(&mut self) -> Result<Option<&'a [u8]>, ReadError> {
         match self.u16()? {
             0xFFFF => Ok(None),
@@ -181,6 +206,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::terminated`].
+    #[inline(always)]
     pub fn text(&mut self, length: u16) -> Result<&'a [u8], ReadError> {
         let length = usize::from(length);
         let Some((text, after)) = self.left.split_at_checked(length) else { return Err(self.short(length + 1)) };
@@ -194,6 +220,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[cold]
     fn short(&self, needed: usize) -> ReadError {
         ReadError::Short { needed, left: self.left.len() }
     }

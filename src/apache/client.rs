@@ -12,8 +12,7 @@ use super::apr::Pool;
 use super::ffi;
 use super::request::Request;
 use super::upload::Upload;
-use crate::ajp::codes::names;
-use crate::ajp::response::{Field, ResponseHead};
+use crate::ajp::response::{Field, HeaderKind, ResponseHead};
 use crate::status::Page;
 use crate::worker::{ClientError, Downstream, Parts};
 
@@ -143,15 +142,28 @@ impl<'r> Client<'r> {
         if status == 0 && !self.request.client_is_gone() { Ok(()) } else { Err(ClientError) }
     }
 
+    #[inline(never)]
+    fn end(&mut self) -> Result<(), ClientError> {
+        self.ended = true;
+        // SAFETY: live bucket allocator of this connection (rule 1).
+        let bucket = unsafe { ffi::apr_bucket_eos_create(self.request.bucket_alloc()) };
+        self.insert(bucket);
+        self.pass_brigade()
+    }
+
     /// The container's reason, else httpd's; for a status that httpd does not know, C's.
+    #[inline(always)]
     fn status_line(&self, status: u16, reason: &[u8]) -> *const c_char {
-        let number = itoa3(status);
         // Tomcat's reason is the number again.
-        if *reason == number
-            && let Some(line) = NUMBERS_TWICE.get(usize::from(status))
-        {
-            return line.as_ptr().cast::<c_char>();
+        match (NUMBERS_TWICE.get(usize::from(status)), reason) {
+            (Some(line @ [a, b, c, ..]), [d, e, f]) if (a, b, c) == (d, e, f) => line.as_ptr().cast::<c_char>(),
+            _ => self.made_status_line(status, reason),
         }
+    }
+
+    #[cold]
+    fn made_status_line(&self, status: u16, reason: &[u8]) -> *const c_char {
+        let number = itoa3(status);
         let reason = if reason.is_empty() {
             // SAFETY: returns a constant text for every number.
             let known = unsafe { ffi::ap_get_status_line(i32::from(status)) };
@@ -171,46 +183,29 @@ impl<'r> Client<'r> {
     }
 
     /// Gives the headers to httpd where they lie in one copy of the packet's block.
+    #[inline(always)]
     fn set_headers(&self, head: &ResponseHead<'_>) {
         let request = self.request;
         let pool = request.pool();
         let headers_out = request.headers_out();
-        for Field { name, value, is_content_length } in head.headers.fields_in(pool.bytes(head.headers.block())) {
+        for Field { name, value, kind } in head.headers.fields_in(pool.bytes(head.headers.block())) {
             // Each text ends with the NUL that the parser saw.
-            let (name_text, value_text) = (name.as_ptr().cast::<c_char>(), value.as_ptr().cast::<c_char>());
-            if is_content_length {
-                if let Some(length) = head.content_length {
-                    request.set_content_length(length, value);
+            let (name, text) = (name.as_ptr().cast::<c_char>(), value.as_ptr().cast::<c_char>());
+            match kind {
+                HeaderKind::ContentType => request.set_content_type(pool, value),
+                HeaderKind::ContentLength => {
+                    if let Some(length) = head.content_length {
+                        request.set_content_length(length, value);
+                    }
                 }
-                continue;
-            }
-            match known(name.split_last().map_or(name, |(_, name)| name)) {
-                Known::ContentType => request.set_content_type(pool, value),
+                HeaderKind::LastModified => request.set_last_modified(text),
+                // Of several, the last one counts.
                 // SAFETY: live table (rule 1); name and value are NUL-terminated and constant or in the table's pool.
-                Known::Location => unsafe { ffi::apr_table_setn(headers_out.as_ptr(), name_text, value_text) },
-                Known::LastModified => request.set_last_modified(value_text),
+                HeaderKind::Location => unsafe { ffi::apr_table_setn(headers_out.as_ptr(), name, text) },
                 // SAFETY: as above.
-                Known::Other => unsafe { ffi::apr_table_addn(headers_out.as_ptr(), name_text, value_text) },
+                _ => unsafe { ffi::apr_table_addn(headers_out.as_ptr(), name, text) },
             }
         }
-    }
-}
-
-enum Known {
-    ContentType,
-    Location,
-    LastModified,
-    Other,
-}
-
-/// Headers that httpd wants to know about, or of which only the last one counts.
-#[inline]
-fn known(name: &[u8]) -> Known {
-    match name.len() {
-        8 if names::LOCATION.is(name) => Known::Location,
-        12 if names::CONTENT_TYPE.is(name) => Known::ContentType,
-        13 if names::LAST_MODIFIED.is(name) => Known::LastModified,
-        _ => Known::Other,
     }
 }
 
@@ -271,14 +266,7 @@ impl Downstream for Client<'_> {
     }
 
     fn finish(&mut self) -> Result<(), ClientError> {
-        if self.ended {
-            return Ok(());
-        }
-        self.ended = true;
-        // SAFETY: live bucket allocator of this connection (rule 1).
-        let bucket = unsafe { ffi::apr_bucket_eos_create(self.request.bucket_alloc()) };
-        self.insert(bucket);
-        self.pass_brigade()
+        if self.ended { Ok(()) } else { self.end() }
     }
 
     fn queue_header(&mut self, set_cookie: Option<&[u8]>) {
@@ -316,17 +304,22 @@ static NUMBERS_TWICE: [[u8; 8]; 1000] = {
 /// Whether there is a capital letter before the first semicolon.
 fn has_capital(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, _) = text.as_chunks::<8>();
+    let mut left = text;
     // Whole words without either are passed over: the high bit of a byte is set where it is at least `A` (and no more than `Z`), or
     // where it is a semicolon; it may also be set behind such a byte, or for bytes beyond ASCII, which the loop then looks at.
-    let is_other = |word: &&[u8; 8]| {
-        let word = u64::from_ne_bytes(**word);
+    while let Some((word, behind)) = left.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
         let capital = word.wrapping_add(ONES * 0x3F) & !word.wrapping_add(ONES * 0x25);
         let semicolon = word ^ (ONES * u64::from(b';'));
-        (capital | (semicolon.wrapping_sub(ONES) & !semicolon) | word) & (ONES * 0x80) == 0
-    };
-    let plain = words.iter().take_while(is_other).count() * 8;
-    for byte in text.get(plain..).unwrap_or_default() {
+        let odd = (capital | (semicolon.wrapping_sub(ONES) & !semicolon) | word) & (ONES * 0x80);
+        if odd != 0 {
+            let plain = usize::try_from(odd.trailing_zeros() / 8).unwrap_or(0);
+            left = left.get(plain..).unwrap_or_default();
+            break;
+        }
+        left = behind;
+    }
+    for byte in left {
         match byte {
             b';' => return false,
             b'A'..=b'Z' => return true,
@@ -355,7 +348,7 @@ impl Request<'_> {
     fn set_content_length(self, length: u64, text: &[u8]) {
         let length = i64::try_from(length).unwrap_or(i64::MAX);
         // What is between blanks is a number for certain: the parser has read it.
-        let is_plain = matches!(text, [b'1'..=b'9', 0] | [b'1'..=b'9', .., b'0'..=b'9', 0]);
+        let is_plain = matches!(text, [b'1'..=b'9', ..]) && matches!(text, [.., b'0'..=b'9', 0]);
         if !is_plain {
             // SAFETY: live request (rule 1).
             unsafe { ffi::ap_set_content_length(self.as_ptr(), length) };

@@ -369,7 +369,7 @@ impl AjpWorker {
         let started = Moment::now();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
             Ok(()) => {
-                let reply = reply::Reply::new(self, scene, &connection, started);
+                let reply = reply::Reply::new(self, scene, started);
                 reply.run(&mut connection, request, downstream, facts)
             }
             Err(error) => Err(error),

@@ -18,7 +18,7 @@ use super::error::ReceiveError;
 use super::shared::AjpShared;
 use super::socket::{Awaited, Stream, Wait};
 use crate::ajp::HEADER_LEN;
-use crate::ajp::packet::{FrameError, split_packet};
+use crate::ajp::packet::{FrameError, split_packet, whole_packet};
 use crate::ajp::request::CPING;
 use crate::shm::Connected;
 
@@ -117,11 +117,6 @@ impl Open {
     /// Peer, for messages.
     pub fn address(&self) -> &str {
         &self.address
-    }
-
-    /// The same, to be kept while the connection is borrowed.
-    pub fn shared_address(&self) -> Arc<str> {
-        Arc::clone(&self.address)
     }
 
     /// Address sequence it was opened under.
@@ -301,6 +296,15 @@ impl Open {
             }
             None => Ok(None),
         }
+    }
+
+    /// [`Self::next_packet`] for those who ask it why there is none.
+    #[inline(always)]
+    pub fn whole_packet(&mut self) -> Option<&[u8]> {
+        let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let (payload, taken) = whole_packet(unread, self.max_payload)?;
+        self.start += taken;
+        Some(payload)
     }
 
     /// Asks whether the container is alive and waits for the answer, at most `limit`. Nothing but exactly one CPong will do.

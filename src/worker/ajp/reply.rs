@@ -6,7 +6,6 @@
 //! error page.
 
 use std::io::IoSlice;
-use std::sync::Arc;
 
 use super::super::clock::Moment;
 use super::super::connection::Connection;
@@ -25,7 +24,6 @@ pub(super) struct Reply<'w> {
     worker: &'w AjpWorker,
     limits: &'w Limits,
     log: Log<'w>,
-    address: Arc<str>,
     /// When the request was sent, until the first byte has come.
     unanswered_since: Option<Moment>,
     status: u16,
@@ -37,20 +35,12 @@ pub(super) struct Reply<'w> {
     flush: bool,
 }
 
-/// What remains to be done with a packet once it is no longer looked at.
-enum Step {
-    Next,
-    Answer(u16),
-    End(End),
-}
-
 impl<'w> Reply<'w> {
-    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, connection: &Connection, started: Moment) -> Self {
+    pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, started: Moment) -> Self {
         Self {
             worker,
             limits: &scene.limits,
             log: scene.log,
-            address: connection.shared_address(),
             unanswered_since: Some(started),
             status: 0,
             page: None,
@@ -72,45 +62,21 @@ impl<'w> Reply<'w> {
         let outcome = self.packets(connection, request, downstream, &mut exchange, facts);
         facts.progress = exchange.progress();
         let end = match outcome {
-            Ok(end) if end.missing > 0 && self.page.is_none() => {
-                let address = self.address();
-                Err(Error::ShortBody { address, missing: end.missing })
-            }
-            outcome => outcome,
-        };
-        let end = match end {
-            Ok(end) => end,
-            Err(error) => {
-                self.abandon(downstream);
-                return Err(error);
-            }
+            Ok(end) if end.missing == 0 || self.page.is_some() => end,
+            outcome => return Err(self.fail(outcome, connection, downstream)),
         };
         self.finish(downstream)?;
         // The next response on this connection has the whole buffer to itself.
         connection.forget_packets();
-        if exchange.surplus() > 0 {
-            let (name, surplus) = (self.worker.name(), exchange.surplus());
-            say!(
-                self.log,
-                Warn,
-                "({name}) dropped {surplus} body bytes beyond the declared length, closing connection"
-            );
-        } else if !end.keep && self.status == FORBIDDEN {
-            let (name, address) = (self.worker.name(), &self.address);
-            say!(
-                self.log,
-                Warn,
-                "({name}) {address} answers 403 and closes the connection: so does Tomcat when the secret is not its Connector's, \
-                 or an attribute does not match its allowedRequestAttributesPattern"
-            );
-        } else if !end.keep {
-            let (name, address) = (self.worker.name(), &self.address);
-            say!(self.log, Warn, "({name}) {address} does not want the connection reused, closing it");
+        if !end.keep {
+            self.explain_close(connection.address(), exchange.surplus());
         }
         let (status, ended) = (self.status, Moment::now());
         Ok((Served { status, page: self.page, body_bytes: self.body_bytes, attempts: 1, ended }, end.keep))
     }
 
+    /// A function of its own, so that what it looks at for each packet is at hand.
+    #[inline(never)]
     fn packets(
         &mut self,
         connection: &mut Connection,
@@ -120,15 +86,28 @@ impl<'w> Reply<'w> {
         facts: &mut Facts,
     ) -> Result<End, Error> {
         loop {
-            connection.receive(self.limits.wait()).map_err(|error| self.limits.receive_error(&self.address, error))?;
+            let received = connection.receive(self.limits.wait());
+            received.map_err(|error| self.limits.receive_error(connection.address(), error))?;
             if let Some(started) = self.unanswered_since.take() {
                 self.worker.shared.record_first_byte_time(Moment::now().nanos_since(started));
             }
-            while let Some(step) = self.next_step(connection, request, downstream, exchange)? {
-                match step {
-                    Step::Next => {}
-                    Step::End(end) => return Ok(end),
-                    Step::Answer(wanted) => {
+            while let Some(payload) = connection.whole_packet() {
+                if let Some(bytes) = exchange.plain_body(payload) {
+                    self.body(bytes, request, downstream);
+                    continue;
+                }
+                match exchange.on_packet(payload) {
+                    Ok(Event::Headers(head)) => self.start(&head, request, downstream)?,
+                    Ok(Event::Body(bytes)) => self.body(bytes, request, downstream),
+                    Ok(Event::End(end)) => return Ok(end),
+                    Ok(Event::Flush) => {
+                        if self.page.is_none() {
+                            self.pending = true;
+                            self.flush = true;
+                        }
+                    }
+                    Ok(Event::Nothing) => {}
+                    Ok(Event::WantsBody(wanted)) => {
                         if self.flush {
                             // The client may be waiting for it before it sends more.
                             self.pass(downstream, true)?;
@@ -137,7 +116,11 @@ impl<'w> Reply<'w> {
                         self.answer(wanted, connection, request, downstream)?;
                         exchange.body_answered();
                     }
+                    Err(error) => return Err(Error::Protocol { address: address(connection), reason: error.reason }),
                 }
+            }
+            if let Err(cause) = connection.next_packet() {
+                return Err(Error::BadFrame { address: address(connection), cause });
             }
             if self.flush || !connection.keeps_packets() {
                 self.pass(downstream, self.flush)?;
@@ -148,43 +131,18 @@ impl<'w> Reply<'w> {
         }
     }
 
-    fn next_step(
-        &mut self,
-        connection: &mut Connection,
-        request: &Request<'_>,
-        downstream: &mut dyn Downstream,
-        exchange: &mut Exchange,
-    ) -> Result<Option<Step>, Error> {
-        let payload = match connection.next_packet() {
-            Ok(Some(payload)) => payload,
-            Ok(None) => return Ok(None),
-            Err(cause) => return Err(Error::BadFrame { address: self.address(), cause }),
-        };
-        let event = match exchange.on_packet(payload) {
-            Ok(event) => event,
-            Err(error) => {
-                return Err(Error::Protocol { address: self.address(), reason: error.reason });
-            }
-        };
-        match event {
-            Event::Headers(head) => self.start(&head, request, downstream)?,
-            Event::Body(bytes) if self.page.is_none() => {
-                downstream.body(bytes);
-                self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-                self.pending = true;
-                self.flush |= request.options.flush_packets;
-            }
-            Event::Flush if self.page.is_none() => {
-                self.pending = true;
-                self.flush = true;
-            }
-            Event::Body(_) | Event::Flush | Event::Nothing => {}
-            Event::WantsBody(wanted) => return Ok(Some(Step::Answer(wanted))),
-            Event::End(end) => return Ok(Some(Step::End(end))),
+    #[inline(always)]
+    fn body(&mut self, bytes: &[u8], request: &Request<'_>, downstream: &mut dyn Downstream) {
+        if self.page.is_some() {
+            return;
         }
-        Ok(Some(Step::Next))
+        downstream.body(bytes);
+        self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.pending = true;
+        self.flush |= request.options.flush_packets;
     }
 
+    #[inline(always)]
     fn start(
         &mut self,
         head: &ResponseHead<'_>,
@@ -208,8 +166,34 @@ impl<'w> Reply<'w> {
         Ok(())
     }
 
-    fn address(&self) -> String {
-        self.address.to_string()
+    /// What becomes of a response that is not whole.
+    #[cold]
+    fn fail(&mut self, outcome: Result<End, Error>, connection: &Connection, downstream: &mut dyn Downstream) -> Error {
+        let short = |end: End| Error::ShortBody { address: address(connection), missing: end.missing };
+        let error = outcome.map_or_else(|error| error, short);
+        self.abandon(downstream);
+        error
+    }
+
+    #[cold]
+    fn explain_close(&self, address: &str, surplus: u64) {
+        let name = self.worker.name();
+        if surplus > 0 {
+            say!(
+                self.log,
+                Warn,
+                "({name}) dropped {surplus} body bytes beyond the declared length, closing connection"
+            );
+        } else if self.status == FORBIDDEN {
+            say!(
+                self.log,
+                Warn,
+                "({name}) {address} answers 403 and closes the connection: so does Tomcat when the secret is not its Connector's, \
+                 or an attribute does not match its allowedRequestAttributesPattern"
+            );
+        } else {
+            say!(self.log, Warn, "({name}) {address} does not want the connection reused, closing it");
+        }
     }
 
     /// Passes the batch on, if there is one.
@@ -269,8 +253,19 @@ impl<'w> Reply<'w> {
             parts.extend_from_slice(&data);
             connection.send(&mut parts, self.limits.wait())
         };
-        sent.map_err(|error| Error::Send { address: self.address(), sent: error.sent, body: true, cause: error.cause })
+        sent.map_err(|error| Error::Send {
+            address: address(connection),
+            sent: error.sent,
+            body: true,
+            cause: error.cause,
+        })
     }
+}
+
+/// Peer, for an error.
+#[cold]
+fn address(connection: &Connection) -> String {
+    connection.address().to_owned()
 }
 
 /// Of several, the last, as C does (reference: apache-side.md section 5.8).

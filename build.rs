@@ -93,6 +93,7 @@ const VARS: &[&str] = &[
     "RSRC_CONF",
     "REMOTE_HOST",
     "REQUEST_CHUNKED_DECHUNK",
+    "M_GET",
     "ap_server_root",
 ];
 

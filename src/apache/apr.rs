@@ -63,8 +63,9 @@ impl Pool {
     }
 
     /// Moves a value without a destructor into the pool.
-    pub(super) fn plain<T: Copy>(self, value: T) -> *mut T {
+    pub(super) fn plain<T>(self, value: T) -> *mut T {
         const { assert!(align_of::<T>() <= 8, "APR pools align to 8 bytes") };
+        const { assert!(!std::mem::needs_drop::<T>(), "nobody would drop it") };
         let place = self.raw(size_of::<T>()).cast::<T>();
         // SAFETY: APR gave `size_of::<T>()` bytes aligned to 8, which suffices (const assertion above).
         unsafe { place.write(value) };
@@ -130,6 +131,12 @@ impl PoolText {
     pub(super) fn constant(text: &'static CStr) -> Self {
         Self(text.as_ptr())
     }
+
+    /// # Safety
+    /// `text` is NUL-terminated, and lives and does not change as long as the pool that the result is used with.
+    pub(super) unsafe fn from_ptr(text: *const c_char) -> Self {
+        Self(text)
+    }
 }
 
 /// Cleanup of [`Pool::own`].
@@ -158,10 +165,8 @@ impl Table {
 
     /// First value of `name`. The caller keeps the result no longer than the table's pool and does not change the entry meanwhile.
     pub(super) fn get<'t>(self, name: &CStr) -> Option<&'t CStr> {
-        // SAFETY: live table (rule 1) and a NUL-terminated key.
-        let value = unsafe { ffi::apr_table_get(self.as_ptr(), name.as_ptr()) };
         // SAFETY: a value of a table is NUL-terminated and lives in the table's pool (rule 4).
-        unsafe { text(value) }
+        unsafe { text(self.value_of(name)) }
     }
 
     /// [`Self::get`] for a name that we set ourselves as a rule: our own pointer is found without comparing texts.
@@ -169,12 +174,28 @@ impl Table {
     /// The first entry with our pointer is the first of that name: a set replaces the first and removes the others, and keeps the pointer
     /// of the name; what is added comes behind.
     pub(super) fn get_own<'t>(self, name: &'static CStr) -> Option<&'t CStr> {
-        let own = self.raw_entries().iter().find(|entry| std::ptr::eq(entry.key, name.as_ptr()));
-        match own {
-            // SAFETY: a value of a table is null or NUL-terminated and lives in the table's pool (rule 4).
-            Some(entry) => unsafe { text(entry.val) },
-            None => self.get(name),
+        // SAFETY: a value of a table is null or NUL-terminated and lives in the table's pool (rule 4).
+        unsafe { text(self.value_of_own(name)) }
+    }
+
+    /// Where the text of [`Self::get_own`] lies; null = there is none.
+    #[inline]
+    pub(super) fn value_of_own(self, name: &'static CStr) -> *const c_char {
+        match self.raw_entries().iter().find(|entry| std::ptr::eq(entry.key, name.as_ptr())) {
+            Some(entry) => entry.val,
+            None => self.value_of(name),
         }
+    }
+
+    /// Whether there is an entry of that name.
+    pub(super) fn has(self, name: &CStr) -> bool {
+        !self.value_of(name).is_null()
+    }
+
+    /// First value of `name`, or null.
+    fn value_of(self, name: &CStr) -> *const c_char {
+        // SAFETY: live table (rule 1) and a NUL-terminated key.
+        unsafe { ffi::apr_table_get(self.as_ptr(), name.as_ptr()) }
     }
 
     /// Whether it has no entry.
@@ -199,6 +220,12 @@ impl Table {
     pub(super) fn set_text(self, name: &'static CStr, value: PoolText) {
         // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
         unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value.0) };
+    }
+
+    /// Adds an entry, keeping others of that name, with a text of the table's pool.
+    pub(super) fn add_text(self, name: &'static CStr, value: PoolText) {
+        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
+        unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value.0) };
     }
 
     /// Adds an entry, keeping others of that name; the value is copied into `pool`, the pool of the table.

@@ -3,10 +3,8 @@
 //! Not here: how the worker was found (`mapping.rs`). The surprising thing: a status returned from here makes httpd write its own error
 //! page, so once any byte of a response may have left httpd, the answer is "done" and the client's connection is cut instead.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
-
-use smallvec::SmallVec;
 
 use super::apr::{Form, Pool, PoolText};
 use super::client::Client;
@@ -21,7 +19,7 @@ use super::vhost::Vhost;
 use crate::balancer::session::is_switched_on;
 use crate::balancer::{Activation, State as MemberState};
 use crate::log::{Level, Shown, log_at};
-use crate::request_log::Fields;
+use crate::request_log::{Fields, RequestLogFormat};
 use crate::runtime::Worker;
 use crate::uri_map::{RuleOptions, parse_options, split_worker};
 use crate::worker::clock::Moment;
@@ -36,26 +34,24 @@ const PAYLOAD_TOO_LARGE: u16 = 413;
 
 /// The handler hook.
 pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
-    let handler = request.handler();
-    let is_directory = handler == Some(DIRECTORY_HANDLER);
-    if !is_directory && handler != Some(HANDLER) {
-        return DECLINED;
-    }
-    if request.env().get(NO_JK).is_some() || (is_directory && !vhost.flags.has(Flags::DIRECTORIES)) {
+    let is_ours =
+        request.has_handler(HANDLER) || (vhost.flags.has(Flags::DIRECTORIES) && request.has_handler(DIRECTORY_HANDLER));
+    if !is_ours || request.env().get(NO_JK).is_some() {
         return DECLINED;
     }
     let id = request.id(vhost);
     #[cfg(feature = "planted-panic")]
     planted_panic(request);
-    let found = match find_worker(request, vhost) {
-        Ok(Some(found)) => found,
-        Ok(None) => return DECLINED,
-        Err(status) => return status,
+    let state = request.jk_or_new();
+    let found = match state.worker_of_note(request.notes().value_of_own(NOTE_WORKER), vhost) {
+        Some((name, worker)) => Found { name, worker: Some(worker), own_options: None },
+        None => match find_worker(request, vhost, state) {
+            Ok(Some(found)) => found,
+            Ok(None) => return DECLINED,
+            Err(status) => return status,
+        },
     };
-    let mut state = request.jk().unwrap_or(State::FRESH);
-    let is_first_time = !state.handled;
-    state.handled = true;
-    request.put_jk(state);
+    let is_first_time = !state.handled.replace(true);
     if request.is_proxied() {
         log_at!(
             vhost.logger,
@@ -69,7 +65,7 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     if let Err(status) = request.setup_body() {
         return status;
     }
-    let Some(worker) = vhost.runtime.find(found.name) else {
+    let Some(worker) = found.worker.or_else(|| vhost.runtime.find(found.name)) else {
         log_at!(
             vhost.logger,
             Level::Info,
@@ -89,47 +85,59 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
         );
         return OK;
     }
-    vhost.runtime.maintain_without_watchdog(&vhost.logger);
+    vhost.runtime.maintain_without_watchdog(request.time_s(), &vhost.logger);
     let started = Moment::now();
-    let options = found.own_options.as_deref().or_else(|| state.options());
+    let options = found.own_options.or_else(|| state.options());
     request.note_type(worker.type_name(), is_first_time);
     let service = Service { request, vhost, is_first_time, id, name: found.name, options };
     let (status, ended) = service.run(worker, state.original_uri());
     let ended = ended.unwrap_or_else(Moment::now);
-    request.note_duration(ended.since(started), is_first_time);
+    request.note_duration(state, ended.since(started), is_first_time);
     status
 }
 
-/// A worker's name, and the rule options that came with it in an environment variable.
+/// A worker's name, the worker where the map has told it, and the rule options that came with it in an environment variable.
 struct Found<'r> {
     name: &'r [u8],
-    own_options: Option<Box<RuleOptions>>,
+    worker: Option<&'r Worker>,
+    own_options: Option<&'r RuleOptions>,
+}
+
+impl<'r> Found<'r> {
+    fn named(name: &'r [u8]) -> Self {
+        Self { name, worker: None, own_options: None }
+    }
 }
 
 /// By note, by environment variable, or by the URI (reference: apache-side.md section 2.7 step 5).
-fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost) -> Result<Option<Found<'r>>, c_int> {
+#[inline(never)]
+fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost, state: &State) -> Result<Option<Found<'r>>, c_int> {
     let mapping = Mapping { request, vhost };
     if let Some(name) = request.note(NOTE_WORKER) {
-        if !mapping.is_mapped_early() {
-            mapping.normalize_uri()?;
+        // Otherwise access rules have seen the normalised URI: a rule of the map matched before httpd asked them.
+        if !state.is_mapped_early() {
+            mapping.normalize_uri(state)?;
             // The look at the access rules may have mapped the path by a rule, which does not count here.
             request.notes().set(request.pool(), NOTE_WORKER, name);
-            mapping.recover_options(name);
+            mapping.recover_options(state, name);
         }
-        return Ok(Some(Found { name, own_options: None }));
+        return Ok(Some(Found::named(name)));
     }
     if let Some(text) = request.env().get(vhost.indicator(Indicator::Worker)).map(CStr::to_bytes) {
-        mapping.normalize_uri()?;
+        mapping.normalize_uri(state)?;
         let (name, extensions) = split_worker(text);
         let (options, problems) = parse_options(extensions);
         for problem in problems {
             log_at!(vhost.logger, Level::Warn, request.id(vhost), "{}", problem.into_diagnostic(None));
         }
         request.notes().set(request.pool(), NOTE_WORKER, name);
-        return Ok(Some(Found { name, own_options: Some(Box::new(options)) }));
+        let own_options = request.pool().own(options);
+        // SAFETY: `own` keeps it for the life of the request.
+        let own_options = Some(unsafe { &*own_options });
+        return Ok(Some(Found { own_options, ..Found::named(name) }));
     }
-    mapping.map_late()?;
-    Ok(request.note(NOTE_WORKER).map(|name| Found { name, own_options: None }))
+    mapping.map_late(state)?;
+    Ok(request.note(NOTE_WORKER).map(Found::named))
 }
 
 /// One request with its worker.
@@ -487,22 +495,22 @@ fn state_text(state: MemberState) -> &'static CStr {
     }
 }
 
-/// `s.uuuuuu`.
-fn format_duration(took: Duration) -> SmallVec<[u8; 32]> {
-    let (seconds, micros) = (took.as_secs(), took.subsec_micros());
+/// `s.uuuuuu` and NUL, for less than ten seconds.
+#[inline]
+fn format_short_duration(took: Duration) -> Option<[u8; 16]> {
+    let (seconds, micros) = (u8::try_from(took.as_secs()).ok().filter(|seconds| *seconds < 10)?, took.subsec_micros());
     let [[a, b], [c, d], [e, f]] = [micros / 10_000, micros / 100 % 100, micros % 100].map(|pair| {
         let pair = usize::try_from(pair).unwrap_or(0);
         PAIRS.get(pair).copied().unwrap_or_default()
     });
-    match u8::try_from(seconds) {
-        Ok(seconds @ 0..10) => SmallVec::from_slice(&[b'0' + seconds, b'.', a, b, c, d, e, f]),
-        _ => {
-            let seconds = Decimal::of(seconds);
-            let mut text = SmallVec::from_slice(seconds.text());
-            text.extend_from_slice(&[b'.', a, b, c, d, e, f]);
-            text
-        }
-    }
+    Some([b'0' + seconds, b'.', a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0])
+}
+
+/// `s.uuuuuu`.
+#[cold]
+fn format_duration(took: Duration) -> Vec<u8> {
+    let micros = format!(".{:06}", took.subsec_micros());
+    [Decimal::of(took.as_secs()).text(), micros.as_bytes()].concat()
 }
 
 /// What [`format_duration`] wrote.
@@ -512,11 +520,17 @@ fn parse_duration(text: &[u8]) -> Option<Duration> {
 }
 
 /// Writes the request-log line, for requests that the handler accepted (reference: apache-side.md section 6.5).
+#[inline]
 pub(super) fn log_request(request: Request<'_>, vhost: &Vhost) {
-    let Some(format) = &vhost.request_log else { return };
-    if !request.jk().is_some_and(|state| state.handled) {
-        return;
+    if let Some(format) = &vhost.request_log
+        && request.jk().is_some_and(|state| state.handled.get())
+    {
+        write_request(request, vhost, format);
     }
+}
+
+#[inline(never)]
+fn write_request(request: Request<'_>, vhost: &Vhost, format: &RequestLogFormat) {
     let (name, port) = request.configured_server();
     let port = if port == 0 { request.default_port() } else { port };
     let fields = Fields {
@@ -558,9 +572,17 @@ impl Request<'_> {
     }
 
     /// As [`Self::note_type`].
-    fn note_duration(self, took: Duration, is_new: bool) {
-        let (notes, pool, text) = (self.notes(), self.pool(), format_duration(took));
-        if is_new { notes.add_own(pool, NOTE_DURATION, &text) } else { notes.set(pool, NOTE_DURATION, &text) }
+    fn note_duration(self, state: &State, took: Duration, is_new: bool) {
+        let text = match format_short_duration(took) {
+            Some(digits) => {
+                state.duration.set(digits);
+                // SAFETY: NUL-terminated, in our record, which lies in the request's pool.
+                unsafe { PoolText::from_ptr(state.duration.as_ptr().cast::<c_char>()) }
+            }
+            None => self.pool().owned_text(&format_duration(took)),
+        };
+        let notes = self.notes();
+        if is_new { notes.add_text(NOTE_DURATION, text) } else { notes.set_text(NOTE_DURATION, text) }
     }
 
     /// Whether the client speaks TLS, as mod_ssl says in the environment.
@@ -604,11 +626,16 @@ mod tests {
 
     #[test]
     fn durations_have_six_decimals() {
-        assert_eq!(format_duration(Duration::from_micros(3_000_042)).as_slice(), b"3.000042");
-        assert_eq!(format_duration(Duration::ZERO).as_slice(), b"0.000000");
-        assert_eq!(format_duration(Duration::from_micros(9_999_999)).as_slice(), b"9.999999");
-        assert_eq!(format_duration(Duration::from_secs(3601)).as_slice(), b"3601.000000");
-        assert_eq!(format_duration(Duration::from_nanos(12_999_999_999)).as_slice(), b"12.999999");
+        assert_eq!(format_duration(Duration::from_secs(3601)), b"3601.000000");
+        assert_eq!(format_duration(Duration::from_nanos(12_999_999_999)), b"12.999999");
+        for micros in [0, 1, 42, 999_999, 1_000_000, 3_000_042, 8_070_605, 9_999_999] {
+            let took = Duration::from_micros(micros);
+            let mut room = format_duration(took);
+            room.resize(16, 0);
+            assert_eq!(format_short_duration(took).as_ref().map(<[u8; 16]>::as_slice), Some(room.as_slice()));
+        }
+        assert_eq!(format_short_duration(Duration::from_secs(10)), None);
+        assert_eq!(format_short_duration(Duration::from_secs(260)), None);
         assert_eq!(parse_duration(b"3.000042"), Some(Duration::from_micros(3_000_042)));
         assert_eq!(parse_duration(b"soon"), None);
     }

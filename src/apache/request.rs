@@ -167,8 +167,23 @@ impl<'r> Request<'r> {
         set_field!(self, filename, name);
     }
 
-    pub(super) fn handler(self) -> Option<&'r CStr> {
-        self.text(field!(self, handler))
+    /// Makes the last segment of the URI the filename: no copy, but the end of the URI's own text, as the C mod_jk does. Whoever wants
+    /// another URI or filename puts a new text in its place.
+    pub(super) fn set_filename_to_last_segment(self) {
+        let uri = field!(self, uri);
+        if uri.is_null() {
+            return self.set_filename(self.pool().text(b""));
+        }
+        // SAFETY: the URI is NUL-terminated (rule 4).
+        let slash = unsafe { libc::strrchr(uri, c_int::from(b'/')) };
+        self.set_filename(if slash.is_null() { uri } else { slash.wrapping_add(1) });
+    }
+
+    /// Whether its handler is the one of that name. What we set ourselves is told by where it lies.
+    #[inline]
+    pub(super) fn has_handler(self, name: &'static CStr) -> bool {
+        let handler = field!(self, handler);
+        std::ptr::eq(handler, name.as_ptr()) || self.text(handler) == Some(name)
     }
 
     pub(super) fn set_handler(self, handler: &'static CStr) {
@@ -344,6 +359,15 @@ impl<'r> Request<'r> {
     /// Prepares the request body; an HTTP status when httpd refuses it.
     pub(super) fn setup_body(self) -> Result<(), c_int> {
         let policy = c_int::try_from(ffi::REQUEST_CHUNKED_DECHUNK).unwrap_or(2);
+        let headers = self.headers_in();
+        let is_get = u32::try_from(field!(self, method_number)) == Ok(ffi::M_GET);
+        // Without a body httpd would do just this, after some more questions. With another method there usually is one.
+        if is_get && !headers.has(c"Content-Length") && !headers.has(c"Transfer-Encoding") {
+            set_field!(self, read_body, policy);
+            set_field!(self, read_chunked, 0);
+            set_field!(self, remaining, 0);
+            return Ok(());
+        }
         // SAFETY: live request (rule 1).
         match unsafe { ffi::ap_setup_client_block(self.as_ptr(), policy) } {
             0 => Ok(()),

@@ -220,6 +220,7 @@ fn vhost(
             None => Vec::new(),
         };
         sources(config, runtime.config(), &mut findings)
+            .map(|sources| Sources { workers: Arc::clone(runtime.names()), ..sources })
             .map(|sources| LiveMap::new(sources, now_s(), &mut findings))
             .map(|map| Arc::new(map.checked_by(check, &mut findings)))
     };
@@ -336,6 +337,7 @@ fn sources(config: &ServerConfig, workers: &config::Config, findings: &mut Vec<D
             .as_ref()
             .map(|file| (file.path.clone(), config.mount_file_reload_s.unwrap_or(DEFAULT_RELOAD_S))),
         reject_unsafe_uri: config.options.of_main().has(Flags::REJECT_UNSAFE),
+        ..Sources::default()
     })
 }
 

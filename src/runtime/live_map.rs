@@ -6,6 +6,7 @@
 //! to count).
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -26,6 +27,7 @@ pub const MAX_MOUNT_FILE: u64 = 64 << 20;
 pub struct LiveMap {
     jk_mounts: Vec<Rule>,
     worker_mounts: Vec<Rule>,
+    workers: Arc<[CString]>,
     reject_unsafe_uri: bool,
     file: Option<MountFile>,
     /// The rules, when no file can change them.
@@ -88,6 +90,8 @@ pub struct Sources {
     pub worker_mounts: Vec<Rule>,
     /// JkMountFile and JkMountFileReload.
     pub mount_file: Option<(String, u32)>,
+    /// The names of the workers, for [`Rule::place`].
+    pub workers: Arc<[CString]>,
     /// `JkOptions +RejectUnsafeURI`.
     pub reject_unsafe_uri: bool,
 }
@@ -95,7 +99,7 @@ pub struct Sources {
 impl LiveMap {
     /// Reads the mount file, when there is one, and compiles the rules. What is wrong with the file is in `diagnostics`.
     pub fn new(sources: Sources, now_s: u64, diagnostics: &mut Vec<Diagnostic>) -> Self {
-        let Sources { jk_mounts, worker_mounts, mount_file, reject_unsafe_uri } = sources;
+        let Sources { jk_mounts, worker_mounts, mount_file, workers, reject_unsafe_uri } = sources;
         let mut faults = HashSet::new();
         let (rules, stamp) = match &mount_file {
             None => (Vec::new(), 0),
@@ -111,7 +115,8 @@ impl LiveMap {
                 }
             },
         };
-        let map = Arc::new(compile(&jk_mounts, &worker_mounts, rules, reject_unsafe_uri));
+        let built = UriMapBuilder::from_parts(jk_mounts.clone(), worker_mounts.clone(), rules);
+        let map = Arc::new(built.workers(&workers).reject_unsafe_uri(reject_unsafe_uri).build());
         let fixed = mount_file.is_none().then(|| Arc::clone(&map));
         let file = mount_file.map(|(path, reload_s)| MountFile {
             path,
@@ -120,7 +125,7 @@ impl LiveMap {
             stamp: AtomicU64::new(stamp),
         });
         let (map, faults) = (ArcSwap::new(map), Mutex::new(faults));
-        Self { jk_mounts, worker_mounts, reject_unsafe_uri, file, fixed, map, check: None, faults }
+        Self { jk_mounts, worker_mounts, workers, reject_unsafe_uri, file, fixed, map, check: None, faults }
     }
 
     /// Has `check` hold the rules against the workers, now and whenever they are read again. Its findings about the rules in force are
@@ -140,6 +145,7 @@ impl LiveMap {
     }
 
     /// The rules in force.
+    #[inline]
     pub fn current(&self) -> Current<'_> {
         match &self.fixed {
             Some(map) => Current::Fixed(map),
@@ -153,11 +159,19 @@ impl LiveMap {
     }
 
     /// The rules in force after a look at the mount file, when JkMountFileReload seconds have passed since this process's last one.
-    pub fn current_at(&self, now_s: u64, logger: &Logger, request_id: &[u8]) -> Current<'_> {
+    ///
+    /// Without a mount file, nobody needs to know what time it is and who asks.
+    #[inline]
+    pub fn current_at<'i>(
+        &self,
+        now_s: impl FnOnce() -> u64,
+        logger: &Logger,
+        request_id: impl FnOnce() -> &'i [u8],
+    ) -> Current<'_> {
         if let Some(file) = &self.file
-            && file.is_due(now_s)
+            && file.is_due(now_s())
         {
-            self.reload(file, logger, request_id);
+            self.reload(file, logger, request_id());
         }
         self.current()
     }
@@ -175,6 +189,7 @@ impl LiveMap {
     }
 
     /// Replaces the rules when the file's content changed. Only the thread that moved `checked_s` comes here.
+    #[cold]
     fn reload(&self, file: &MountFile, logger: &Logger, request_id: &[u8]) {
         let stamp = match fs::metadata(&file.path) {
             Ok(found) => stamp_of(&found),
@@ -206,7 +221,8 @@ impl LiveMap {
     fn take_over(&self, path: &str, content: Content, logger: &Logger, request_id: &[u8]) {
         let Content { rules, mut findings, blank, .. } = content;
         let count = rules.len();
-        let map = compile(&self.jk_mounts, &self.worker_mounts, rules, self.reject_unsafe_uri);
+        let built = UriMapBuilder::from_parts(self.jk_mounts.clone(), self.worker_mounts.clone(), rules);
+        let map = built.workers(&self.workers).reject_unsafe_uri(self.reject_unsafe_uri).build();
         findings.extend(self.check.as_ref().map(|Check(check)| check(&map)).unwrap_or_default());
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = |finding: &Diagnostic| fault(finding).is_some_and(|text| !faults.contains(&text));
@@ -247,10 +263,6 @@ impl MountFile {
             && now_s.saturating_sub(checked) > u64::from(self.reload_s)
             && self.checked_s.compare_exchange(checked, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
-}
-
-fn compile(jk: &[Rule], worker: &[Rule], file: Vec<Rule>, reject_unsafe_uri: bool) -> UriMap {
-    UriMapBuilder::from_parts(jk.to_vec(), worker.to_vec(), file).reject_unsafe_uri(reject_unsafe_uri).build()
 }
 
 /// What a mount file says.

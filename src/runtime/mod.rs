@@ -5,7 +5,7 @@
 
 pub mod live_map;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -82,6 +82,8 @@ pub struct Runtime {
     ajp: Vec<Arc<AjpWorker>>,
     lbs: Vec<Arc<LbWorker>>,
     workers: Vec<Worker>,
+    /// Of the workers, in their order. A name that C cannot have is empty here.
+    names: Arc<[CString]>,
     /// Names in order, with the places of their workers. Searched by halving: that is cheaper than a hash of strangers' bytes.
     by_name: Vec<(Vec<u8>, usize)>,
     /// The main server and the virtual hosts, in httpd's order.
@@ -138,6 +140,9 @@ impl Runtime {
             by_name.push((name.into_bytes(), workers.len()));
             workers.push(worker);
         }
+        let names =
+            by_name.iter().map(|(name, _): &(Vec<u8>, usize)| CString::new(name.as_slice()).unwrap_or_default());
+        let names = names.collect();
         // Of two with the same name the first counts.
         by_name.sort();
         by_name.dedup_by(|later, first| later.0 == first.0);
@@ -147,6 +152,7 @@ impl Runtime {
             ajp,
             lbs,
             workers,
+            names,
             by_name,
             servers: OnceLock::new(),
             watchdog: AtomicBool::new(limits.watchdog),
@@ -191,6 +197,18 @@ impl Runtime {
         self.workers.get(self.by_name.get(place)?.1)
     }
 
+    /// The names of the workers in `worker.list`, each at its place; empty = it cannot be had by place.
+    pub fn names(&self) -> &Arc<[CString]> {
+        &self.names
+    }
+
+    /// The worker at a place, and its name.
+    #[inline]
+    pub fn at(&self, place: u32) -> Option<(&CStr, &Worker)> {
+        let place = place as usize;
+        Some((self.names.get(place)?, self.workers.get(place)?))
+    }
+
     /// Called once in each child: claims its entry in the shared memory.
     pub fn enter_child(&self, logger: &Logger) {
         mend(&self.shared.region, logger, b"CHILD_INIT");
@@ -217,10 +235,17 @@ impl Runtime {
     }
 
     /// Without a watchdog, requests do the maintenance (reference: lb-shm-status.md section 2.10).
-    pub fn maintain_without_watchdog(&self, logger: &Logger) {
-        if self.watchdog.load(Ordering::Relaxed) {
-            return;
+    /// `about_s` is the time a moment ago: when it is not due by that, no clock need be read.
+    #[inline]
+    pub fn maintain_without_watchdog(&self, about_s: u64, logger: &Logger) {
+        let last_s = self.maintained_s.load(Ordering::Relaxed);
+        if is_due(about_s, last_s, u64::from(self.config.maintain_s)) && !self.watchdog.load(Ordering::Relaxed) {
+            self.maintain_now(logger);
         }
+    }
+
+    #[cold]
+    fn maintain_now(&self, logger: &Logger) {
         let log = Log { logger, context: b"MAINTAIN" };
         if let Some(_turn) = self.begin_maintenance(log) {
             let now = Moment::now();

@@ -32,6 +32,7 @@ pub use options::{MemberList, OptionProblem, RuleOptions, parse_options, split_w
 pub use rule::{Rule, RuleList, Source};
 
 use std::collections::HashMap;
+use std::ffi::CString;
 
 use index::{Index, NO_RANK};
 
@@ -42,6 +43,7 @@ pub const MAX_URI: usize = 4_095;
 #[derive(Clone, Debug, Default)]
 pub struct UriMapBuilder {
     rules: Vec<Rule>,
+    places: HashMap<Vec<u8>, u32>,
     reject_unsafe_uri: bool,
 }
 
@@ -52,7 +54,16 @@ impl UriMapBuilder {
         let mut rules = jk_mounts;
         rules.extend(worker_mounts);
         rules.extend(mount_file);
-        Self { rules, reject_unsafe_uri: false }
+        Self { rules, ..Self::default() }
+    }
+
+    /// The names of the workers there are: each rule learns the place of its own, the first of that name. An empty one is nobody's.
+    #[must_use]
+    pub fn workers(mut self, names: &[CString]) -> Self {
+        for (name, place) in names.iter().zip(0..).filter(|(name, _)| !name.is_empty()) {
+            self.places.entry(name.to_bytes().to_vec()).or_insert(place);
+        }
+        self
     }
 
     /// `JkOptions +RejectUnsafeURI`: a URI with `%` or `\` is not mapped.
@@ -64,7 +75,10 @@ impl UriMapBuilder {
 
     /// Sorts and compiles. Rules beyond the first 2^32 - 1 in match order would not be found; memory ends before.
     pub fn build(self) -> UriMap {
-        let Self { mut rules, reject_unsafe_uri } = self;
+        let Self { mut rules, places, reject_unsafe_uri } = self;
+        for rule in &mut rules {
+            rule.place = places.get(&*rule.worker).copied();
+        }
         rules.sort_by_cached_key(Rule::sort_key);
         let live = |wanted: fn(&Rule) -> bool| {
             (0..NO_RANK).zip(&rules).filter(move |(_, rule)| wanted(rule)).map(|(rank, rule)| (rank, &*rule.worker))
@@ -72,6 +86,7 @@ impl UriMapBuilder {
         let mounts = Index::build(&rules, live(Rule::is_live_mount).map(|(rank, _)| rank));
 
         let mut by_worker: HashMap<&[u8], Vec<u32>> = HashMap::new();
+        let has_exclusions = rules.iter().any(Rule::is_live_exclusion);
         for (rank, worker) in live(Rule::is_live_exclusion) {
             by_worker.entry(worker).or_default().push(rank);
         }
@@ -83,7 +98,7 @@ impl UriMapBuilder {
             exclusions.push(Index::build(&rules, ranks));
         }
         let exclusions_of = rules.iter().map(|rule| places.get(&*rule.worker).copied().unwrap_or(NO_RANK)).collect();
-        UriMap { mounts, excluded_for_all, exclusions, exclusions_of, rules, reject_unsafe_uri }
+        UriMap { mounts, has_exclusions, excluded_for_all, exclusions, exclusions_of, rules, reject_unsafe_uri }
     }
 }
 
@@ -95,6 +110,8 @@ pub struct UriMap {
     /// In match order; the position is the rank.
     rules: Vec<Rule>,
     mounts: Index,
+    /// Some rule is one that is in force.
+    has_exclusions: bool,
     /// Exclusions for the worker `*`.
     excluded_for_all: Index,
     /// Exclusions of one worker each.
@@ -133,7 +150,7 @@ impl UriMap {
         self.lookup_with(
             normalized_uri,
             |uri| self.mounts.find(&self.rules, uri),
-            |rank, uri| self.exclusion_of(rank, uri),
+            |rank, uri| if self.has_exclusions { self.exclusion_of(rank, uri) } else { None },
         )
     }
 

@@ -39,8 +39,12 @@ pub struct Rule {
     pub pattern: Arc<[u8]>,
     /// Worker as written, up to the first `;`. In an exclusion `*` stands for every worker.
     pub worker: Arc<[u8]>,
+    /// Where the worker stands among those that the map was built for; `None` = it is none of them.
+    pub place: Option<u32>,
     /// Settings; parsed but without effect in an exclusion. Shared, so that a request can keep them over a reload.
     pub options: Arc<RuleOptions>,
+    /// The settings say nothing, as those of most rules.
+    pub plain: bool,
     /// The pattern has a `*` or `?`.
     pub wildcard: bool,
     /// `!`: what it matches is not for its worker.
@@ -166,6 +170,8 @@ impl RuleList {
             wildcard: wildcard::is_wildcard(&pattern),
             pattern,
             worker,
+            place: None,
+            plain: options.is_plain(),
             options,
             exclusion: draft.exclusion,
             disabled: draft.disabled,

@@ -89,7 +89,7 @@ impl<P: Default + Copy, const BACKWARDS: bool> Trie<P, BACKWARDS> {
 
     /// Calls `visit` with the payload of every node on the way and the part of the text that is still to go, from the
     /// root on, as far as the text leads.
-    #[inline]
+    #[inline(always)]
     pub(super) fn walk<'t>(&self, text: &'t [u8], mut visit: impl FnMut(P, &'t [u8])) {
         let mut rest = text;
         let mut next = self.nodes.first();
@@ -102,6 +102,9 @@ impl<P: Default + Copy, const BACKWARDS: bool> Trie<P, BACKWARDS> {
                 rest = below;
             }
             visit(node.payload, rest);
+            if node.children.len == 0 {
+                return;
+            }
             let split = if BACKWARDS { rest.split_last() } else { rest.split_first() };
             let Some((byte, below)) = split else { return };
             rest = below;

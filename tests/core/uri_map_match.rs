@@ -392,3 +392,15 @@ fn disabled_exclusions_have_all_three_words() {
     let words: Vec<_> = map.rules().iter().map(mod_jk::uri_map::Rule::type_text).collect();
     assert_eq!(words, ["Disabled Unmount Wildchar", "Disabled Unmount Exact"]);
 }
+
+#[test]
+fn rules_know_the_places_of_their_workers() {
+    let names = ["", "a", "b", "a"].map(|name| std::ffi::CString::new(name).unwrap());
+    let rules = table(&["/a/* a", "/b b;reply_timeout=7", "/c nobody"]).rules().rules;
+    let map = UriMapBuilder::from_parts(rules, Vec::new(), Vec::new()).workers(&names).build();
+    for (uri, place, plain) in [("/a/x", Some(1), true), ("/b", Some(2), false), ("/c", None, true)] {
+        let Lookup::Match(rule) = map.lookup(uri.as_bytes()) else { panic!("{uri} is mapped") };
+        assert_eq!((rule.place, rule.plain), (place, plain), "{uri}");
+        assert_eq!(rule.plain, rule.options.is_plain(), "{uri}");
+    }
+}

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::apr::{Form, Pool, ServerRef};
-use super::handler::{MEMBER_NOTES, MemberNotes};
 use super::hooks::{OK, SERVER_ERROR};
 use super::keep::Kept;
 use super::log_file::LogFile;
+use super::member_notes::{MEMBER_NOTES, MemberNotes};
 use super::options::Flags;
 use super::server_config::{self, INDICATOR_DEFAULTS, NamedFile, ServerConfig};
 use super::vhost::Vhost;

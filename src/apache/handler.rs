@@ -13,7 +13,7 @@ use super::ffi;
 use super::forward::{Lists, Texts, collect, leading_int};
 use super::hooks::{DECLINED, OK, SERVER_ERROR};
 use super::mapping::{Mapping, NO_JK, NOTE_WORKER, State};
-use super::member_notes::{Decimal, PAIRS};
+use super::member_notes::Decimal;
 use super::options::Flags;
 use super::request::{DIRECTORY_HANDLER, HANDLER, Request};
 use super::server_config::Indicator;
@@ -23,11 +23,12 @@ use crate::log::{Level, Shown, log_at};
 use crate::request_log::Fields;
 use crate::runtime::Worker;
 use crate::uri_map::{RuleOptions, parse_options, split_worker};
-use crate::worker::lb::Balance;
+use crate::worker::lb::{Balance, LbWorker, Trail};
 use crate::worker::{self, BodyKind, Failure, Log, Served};
 
 const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
-const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
+/// The note about the route that was sent.
+pub(super) const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
 const NOTE_DURATION: &CStr = c"JK_REQUEST_DURATION";
 const UNAUTHORIZED: u16 = 401;
 const PAYLOAD_TOO_LARGE: u16 = 413;
@@ -165,13 +166,11 @@ impl Service<'_> {
                 ajp.service(&mut job, &mut client, &worker::MemberContext::default(), log)
             }
             Worker::Lb(lb) => {
-                let balance = self.balance(forced_route, cookies, uri);
-                let answer = lb.service(&mut job, &mut client, &balance, log);
-                if let Some(route) = forced_route.or(answer.route()) {
-                    self.note_route(route);
-                }
-                self.note_members(answer.first.as_ref(), answer.last.as_ref());
-                answer.result
+                let balance = self.balance(lb, forced_route, cookies, uri);
+                let mut trail = Trail::default();
+                let result = lb.service(&mut job, &mut client, &balance, log, &mut trail);
+                self.note_members(forced_route.or(trail.route()), &trail);
+                result
             }
             Worker::Status(status) => return (super::status::serve(request, vhost, status, log), None),
         };
@@ -182,7 +181,7 @@ impl Service<'_> {
         }
     }
 
-    fn note_route(&self, route: &[u8]) {
+    pub(super) fn note_route(&self, route: &[u8]) {
         let (notes, pool) = (self.request.notes(), self.request.pool());
         if self.is_first_time { notes.add_own(pool, NOTE_ROUTE, route) } else { notes.set(pool, NOTE_ROUTE, route) }
     }
@@ -214,7 +213,13 @@ impl Service<'_> {
     }
 
     /// What a balancer wants to know (reference: lb-shm-status.md section 2.6; environment wins over the rule).
-    fn balance<'b>(&'b self, forced_route: Option<&'b [u8]>, cookies: &'b [&'b [u8]], path: &'b [u8]) -> Balance<'b> {
+    fn balance<'b>(
+        &'b self,
+        lb: &LbWorker,
+        forced_route: Option<&'b [u8]>,
+        cookies: &'b [&'b [u8]],
+        path: &'b [u8],
+    ) -> Balance<'b> {
         let env = self.request.env();
         let switch = |name: &CStr, rule: bool| env.get(name).map_or(rule, |value| is_switched_on(value.to_bytes()));
         let rule = crate::status::balance_of(self.options);
@@ -224,7 +229,8 @@ impl Service<'_> {
             cookies,
             sticky_ignore: switch(c"JK_STICKY_IGNORE", rule.sticky_ignore),
             stateless: switch(c"JK_STATELESS", rule.stateless),
-            secure: self.request.is_secure(),
+            // Only the cookie tells of it.
+            secure: (rule.set_session_cookie || lb.config().set_session_cookie) && self.request.is_secure(),
             ..rule
         }
     }
@@ -335,6 +341,20 @@ fn reply_timeout(text: &[u8]) -> Option<Option<u32>> {
     }
     Some(u32::try_from(leading_int(digits)).ok())
 }
+
+/// The numbers below 100 with two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number: u8 = 0;
+    while number < 100 {
+        #[allow(clippy::indexing_slicing, reason = "evaluated at compile time")]
+        {
+            pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        }
+        number += 1;
+    }
+    pairs
+};
 
 /// `s.uuuuuu`.
 fn format_duration(took: Duration) -> SmallVec<[u8; 32]> {

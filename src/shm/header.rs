@@ -20,7 +20,7 @@ use super::tally::GenerationCell;
 pub(super) const MAGIC: [u8; 8] = *b"!JKSHMR1";
 
 /// Changes with every change of layout.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// See the picture above.
 #[derive(Debug)]

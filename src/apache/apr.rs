@@ -44,11 +44,14 @@ impl Pool {
         unsafe { std::slice::from_raw_parts(copy.cast::<u8>(), bytes.len().saturating_add(1)) }
     }
 
-    /// Copies `block` into the pool: texts one behind the other, each ended by NUL, which begin at `starts`.
-    pub(super) fn texts<const N: usize>(self, block: &[u8], starts: [usize; N]) -> [PoolText; N] {
-        let copy = self.bytes(block);
-        // Nothing begins beyond the block; if it did, its text would be empty.
-        starts.map(|start| PoolText(copy.get(start..).map_or(c"".as_ptr(), |text| text.as_ptr().cast::<c_char>())))
+    /// Rooms for texts, all in one piece of the pool; they live as long as the pool, which the caller's `'p` must not exceed.
+    #[inline]
+    pub(super) fn rooms<'p, const N: usize, const WORDS: usize>(self) -> &'p mut [Room<WORDS>; N] {
+        let rooms = self.raw(size_of::<[Room<WORDS>; N]>()).cast::<[Room<WORDS>; N]>();
+        // SAFETY: APR gave room for these arrays of bytes.
+        unsafe { rooms.write([const { Room([[0; 8]; WORDS]) }; N]) };
+        // SAFETY: initialised above; nobody else knows this memory.
+        unsafe { &mut *rooms }
     }
 
     /// A copy of `bytes` in the pool.
@@ -101,24 +104,46 @@ impl Pool {
     }
 }
 
-/// Names of entries that tables get together, prepared once: APR adds them at one go, without a look at each name.
+/// Names of entries that tables get together, prepared once: APR adds them at one go, without a look at each name. One name, and then two
+/// halves of the same meanings.
 #[derive(Debug)]
-pub(super) struct Form<const N: usize>(NonNull<ffi::apr_table_t>);
+pub(super) struct Form<const HALF: usize>(NonNull<ffi::apr_table_t>);
 
 // SAFETY: the table is never changed after `new`, and the texts in it are constants.
-unsafe impl<const N: usize> Send for Form<N> {}
+unsafe impl<const HALF: usize> Send for Form<HALF> {}
 // SAFETY: as above.
-unsafe impl<const N: usize> Sync for Form<N> {}
+unsafe impl<const HALF: usize> Sync for Form<HALF> {}
 
-impl<const N: usize> Form<N> {
+impl<const HALF: usize> Form<HALF> {
+    const ENTRIES: usize = 1 + 2 * HALF;
+
     /// Lives as long as `pool`.
-    pub(super) fn new(pool: Pool, names: [&'static CStr; N]) -> Option<Self> {
+    pub(super) fn new(pool: Pool, head: &'static CStr, halves: [[&'static CStr; HALF]; 2]) -> Option<Self> {
+        let count = c_int::try_from(Self::ENTRIES).unwrap_or(0);
         // SAFETY: the pool is live (rule 1).
-        let table = NonNull::new(unsafe { ffi::apr_table_make(pool.as_ptr(), c_int::try_from(N).unwrap_or(0)) })?;
-        for name in names {
+        let table = NonNull::new(unsafe { ffi::apr_table_make(pool.as_ptr(), count) })?;
+        for name in std::iter::once(head).chain(halves.into_iter().flatten()) {
             Table(table).add_static(name, c"");
         }
         Some(Self(table))
+    }
+}
+
+/// Room for one text in a pool: words of eight bytes, the last of which is NUL.
+#[repr(transparent)]
+pub(super) struct Room<const WORDS: usize>([[u8; 8]; WORDS]);
+
+impl<const WORDS: usize> Room<WORDS> {
+    /// Puts a text there: `put` writes it into the room, which is all zeros, up to the last word, and returns where it starts.
+    #[inline]
+    pub(super) fn text(&mut self, put: impl FnOnce(&mut [[u8; 8]; WORDS]) -> usize) -> PoolText {
+        let start = put(&mut self.0);
+        if let Some(end) = self.0.last_mut() {
+            *end = [0; 8];
+        }
+        // What starts beyond its room is empty.
+        let text = self.0.as_flattened().get(start..).filter(|text| !text.is_empty());
+        PoolText(text.map_or(c"".as_ptr(), |text| text.as_ptr().cast::<c_char>()))
     }
 }
 
@@ -248,24 +273,27 @@ impl Table {
         unsafe { ffi::apr_table_addn(self.as_ptr(), name, value) };
     }
 
-    /// Adds an entry for each name of `form`, keeping others of those names, with texts of the table's pool: both halves one behind the
-    /// other.
-    pub(super) fn add_form<const N: usize, const HALF: usize>(self, form: &Form<N>, values: [&[PoolText; HALF]; 2]) {
-        const { assert!(N == HALF * 2, "a text for each name") };
+    /// Adds an entry for each name of `form`, keeping others of those names, with texts of the table's pool: `head` for the first name, and
+    /// `half` for both halves.
+    #[inline]
+    pub(super) fn add_form<const HALF: usize>(self, form: &Form<HALF>, head: PoolText, half: &[PoolText; HALF]) {
         // SAFETY: live tables (rule 1); the texts of the form outlive every pool.
         unsafe { ffi::jk_shim_table_add(self.as_ptr(), form.0.as_ptr()) };
         // SAFETY: live table (rule 1).
         let array = unsafe { ffi::apr_table_elts(self.as_ptr()) };
         // SAFETY: a live table has an element array.
         let array = unsafe { array.read() };
-        let Some(others) = usize::try_from(array.nelts).ok().and_then(|count| count.checked_sub(N)) else { return };
+        let count = usize::try_from(array.nelts).unwrap_or(0);
+        let Some(others) = count.checked_sub(Form::<HALF>::ENTRIES) else { return };
         let added = array.elts.cast::<ffi::apr_table_entry_t>().wrapping_add(others);
-        // SAFETY: the last N entries are those that were just added; nobody else looks at this table meanwhile (rule 1).
-        let added = unsafe { std::slice::from_raw_parts_mut(added, N) };
-        for (entries, values) in added.as_chunks_mut::<HALF>().0.iter_mut().zip(values) {
-            for (entry, value) in entries.iter_mut().zip(values) {
-                entry.val = value.0.cast_mut();
-            }
+        // SAFETY: the last entries are those that were just added; nobody else looks at this table meanwhile (rule 1).
+        let added = unsafe { std::slice::from_raw_parts_mut(added, Form::<HALF>::ENTRIES) };
+        let Some((first, halves)) = added.split_first_mut() else { return };
+        let Some((first_half, second_half)) = halves.split_first_chunk_mut::<HALF>() else { return };
+        first.val = head.0.cast_mut();
+        for ((one, other), text) in first_half.iter_mut().zip(second_half).zip(half) {
+            one.val = text.0.cast_mut();
+            other.val = text.0.cast_mut();
         }
     }
 

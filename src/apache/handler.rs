@@ -6,28 +6,29 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
 
-use super::apr::{Form, Pool, PoolText};
+use super::apr::PoolText;
 use super::client::Client;
 use super::ffi;
 use super::forward::{Facts, cookies, leading_int};
 use super::hooks::{DECLINED, OK, SERVER_ERROR};
 use super::mapping::{Mapping, NO_JK, NOTE_WORKER, State};
+use super::member_notes::Decimal;
 use super::options::Flags;
 use super::request::{DIRECTORY_HANDLER, Env, HANDLER, Request};
 use super::server_config::Indicator;
 use super::vhost::Vhost;
 use crate::balancer::session::is_switched_on;
-use crate::balancer::{Activation, State as MemberState};
 use crate::log::{Level, Shown, log_at};
 use crate::request_log::{Fields, RequestLogFormat};
 use crate::runtime::Worker;
 use crate::uri_map::{RuleOptions, parse_options, split_worker};
 use crate::worker::clock::Moment;
-use crate::worker::lb::{Balance, MemberReport};
+use crate::worker::lb::{Balance, LbWorker, Trail};
 use crate::worker::{self, BodyKind, Failure, Log, Served};
 
 const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
-const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
+/// The note about the route that was sent.
+pub(super) const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
 const NOTE_DURATION: &CStr = c"JK_REQUEST_DURATION";
 const UNAUTHORIZED: u16 = 401;
 const PAYLOAD_TOO_LARGE: u16 = 413;
@@ -141,11 +142,11 @@ fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost, state: &State) -> Res
 }
 
 /// One request with its worker.
-struct Service<'r> {
-    request: Request<'r>,
-    vhost: &'r Vhost,
+pub(super) struct Service<'r> {
+    pub(super) request: Request<'r>,
+    pub(super) vhost: &'r Vhost,
     /// The handler has not seen this request before: none of its notes is there.
-    is_first_time: bool,
+    pub(super) is_first_time: bool,
     id: &'r [u8],
     name: &'r [u8],
     options: Option<&'r RuleOptions>,
@@ -179,13 +180,11 @@ impl Service<'_> {
             }
             Worker::Lb(lb) => {
                 let cookies = cookies(request);
-                let balance = self.balance(env, forced_route, &cookies, uri);
-                let answer = lb.service(&mut job, &mut client, &balance, log);
-                if let Some(route) = forced_route.or(answer.route()) {
-                    self.note_route(route);
-                }
-                self.note_members(answer.first.as_ref(), answer.last.as_ref());
-                answer.result
+                let balance = self.balance(lb, env, forced_route, &cookies, uri);
+                let mut trail = Trail::default();
+                let result = lb.service(&mut job, &mut client, &balance, log, &mut trail);
+                self.note_members(forced_route.or(trail.route()), &trail);
+                result
             }
             Worker::Status(status) => return (super::status::serve(request, vhost, status, log), None),
         };
@@ -196,7 +195,7 @@ impl Service<'_> {
         }
     }
 
-    fn note_route(&self, route: &[u8]) {
+    pub(super) fn note_route(&self, route: &[u8]) {
         let (notes, pool) = (self.request.notes(), self.request.pool());
         if self.is_first_time { notes.add_own(pool, NOTE_ROUTE, route) } else { notes.set(pool, NOTE_ROUTE, route) }
     }
@@ -231,6 +230,7 @@ impl Service<'_> {
     /// What a balancer wants to know (reference: lb-shm-status.md section 2.6; environment wins over the rule).
     fn balance<'b>(
         &'b self,
+        lb: &LbWorker,
         env: Env,
         forced_route: Option<&'b [u8]>,
         cookies: &'b [&'b [u8]],
@@ -244,7 +244,8 @@ impl Service<'_> {
             cookies,
             sticky_ignore: switch(c"JK_STICKY_IGNORE", rule.sticky_ignore),
             stateless: switch(c"JK_STATELESS", rule.stateless),
-            secure: self.request.is_secure(),
+            // Only the cookie tells of it.
+            secure: (rule.set_session_cookie || lb.config().set_session_cookie) && self.request.is_secure(),
             ..rule
         }
     }
@@ -356,77 +357,6 @@ fn reply_timeout(text: &[u8]) -> Option<Option<u32>> {
     Some(u32::try_from(leading_int(digits)).ok())
 }
 
-/// Names of the notes about the first and about the last member.
-pub(super) const MEMBER_NOTES: [&CStr; 20] = [
-    c"JK_LB_FIRST_NAME",
-    c"JK_LB_FIRST_VALUE",
-    c"JK_LB_FIRST_ACCESSED",
-    c"JK_LB_FIRST_SESSIONS",
-    c"JK_LB_FIRST_READ",
-    c"JK_LB_FIRST_TRANSFERRED",
-    c"JK_LB_FIRST_ERRORS",
-    c"JK_LB_FIRST_BUSY",
-    c"JK_LB_FIRST_ACTIVATION",
-    c"JK_LB_FIRST_STATE",
-    c"JK_LB_LAST_NAME",
-    c"JK_LB_LAST_VALUE",
-    c"JK_LB_LAST_ACCESSED",
-    c"JK_LB_LAST_SESSIONS",
-    c"JK_LB_LAST_READ",
-    c"JK_LB_LAST_TRANSFERRED",
-    c"JK_LB_LAST_ERRORS",
-    c"JK_LB_LAST_BUSY",
-    c"JK_LB_LAST_ACTIVATION",
-    c"JK_LB_LAST_STATE",
-];
-
-/// To add them all.
-pub(super) type MemberNotes = Form<{ MEMBER_NOTES.len() }>;
-
-impl Service<'_> {
-    /// Notes for mod_log_config (reference: lb-shm-status.md section 2.13).
-    fn note_members(&self, first: Option<&MemberReport<'_>>, last: Option<&MemberReport<'_>>) {
-        let (notes, pool) = (self.request.notes(), self.request.pool());
-        let Some(first) = first else { return };
-        let first_texts = member_texts(pool, first);
-        let other_texts = last.filter(|last| *last != first).map(|last| member_texts(pool, last));
-        let last_texts = other_texts.as_ref().unwrap_or(&first_texts);
-        if self.is_first_time && last.is_some() {
-            notes.add_form(&self.vhost.member_notes, [&first_texts, last_texts]);
-            return;
-        }
-        let last_texts = last.map(|_| last_texts).into_iter().flatten();
-        for (name, text) in MEMBER_NOTES.into_iter().zip(first_texts.iter().chain(last_texts)) {
-            notes.set_text(name, *text);
-        }
-    }
-}
-
-/// The texts of the notes about a member; those of the numbers in one piece of the pool.
-fn member_texts(pool: Pool, report: &MemberReport<'_>) -> [PoolText; 10] {
-    let mut block = [[0; Decimal::ROOM]; 7];
-    let [value, accessed, sessions, read, transferred, errors, busy] = &mut block;
-    let starts = [
-        Decimal::put(report.value, value),
-        Decimal::put(report.accessed, accessed) + Decimal::ROOM,
-        Decimal::put(report.sessions, sessions) + Decimal::ROOM * 2,
-        Decimal::put(report.read, read) + Decimal::ROOM * 3,
-        Decimal::put(report.transferred, transferred) + Decimal::ROOM * 4,
-        Decimal::put(report.errors, errors) + Decimal::ROOM * 5,
-        Decimal::put(report.busy, busy) + Decimal::ROOM * 6,
-    ];
-    let name = pool.owned_text(report.name);
-    let [value, accessed, sessions, read, transferred, errors, busy] = pool.texts(block.as_flattened(), starts);
-    let [activation, state] = [activation_text(report.activation), state_text(report.state)].map(PoolText::constant);
-    [name, value, accessed, sessions, read, transferred, errors, busy, activation, state]
-}
-
-/// A number as text, at the end of its room and with NUL behind it.
-struct Decimal {
-    room: [u8; Self::ROOM],
-    start: usize,
-}
-
 /// The numbers below 100 with two digits each.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
@@ -440,60 +370,6 @@ const PAIRS: [[u8; 2]; 100] = {
     }
     pairs
 };
-
-impl Decimal {
-    const ROOM: usize = 24;
-    /// Where the digits end; eleven pairs of them hold any number.
-    const END: usize = 22;
-
-    fn of(number: u64) -> Self {
-        let mut room = [0; Self::ROOM];
-        let start = Self::put(number, &mut room);
-        Self { room, start }
-    }
-
-    /// Writes the digits to `room`, which is all zeros; returns where they start.
-    #[inline]
-    fn put(number: u64, room: &mut [u8; Self::ROOM]) -> usize {
-        let (mut start, mut left) = (Self::END, number);
-        for pair in room.as_chunks_mut::<2>().0.iter_mut().rev().skip(1) {
-            let low = usize::try_from(left % 100).unwrap_or(0);
-            *pair = PAIRS.get(low).copied().unwrap_or_default();
-            start = start.saturating_sub(2);
-            if left < 100 {
-                return start.saturating_add(usize::from(low < 10));
-            }
-            left /= 100;
-        }
-        start
-    }
-
-    fn text(&self) -> &[u8] {
-        self.room.get(self.start..Self::END).unwrap_or_default()
-    }
-}
-
-/// [`Activation::text`] as httpd wants it.
-fn activation_text(activation: Activation) -> &'static CStr {
-    match activation {
-        Activation::Active => c"ACT",
-        Activation::Disabled => c"DIS",
-        Activation::Stopped => c"STP",
-    }
-}
-
-/// [`MemberState::text`] as httpd wants it.
-fn state_text(state: MemberState) -> &'static CStr {
-    match state {
-        MemberState::Idle => c"OK/IDLE",
-        MemberState::Ok => c"OK",
-        MemberState::Recover => c"ERR/REC",
-        MemberState::Forced => c"ERR/FRC",
-        MemberState::Busy => c"OK/BUSY",
-        MemberState::Error => c"ERR",
-        MemberState::Probe => c"ERR/PRB",
-    }
-}
 
 /// `s.uuuuuu` and NUL, for less than ten seconds.
 #[inline]
@@ -603,25 +479,6 @@ mod tests {
         assert_eq!(reply_timeout(b"-1"), Some(None));
         assert_eq!(reply_timeout(b"soon"), None);
         assert_eq!(reply_timeout(b""), None);
-    }
-
-    #[test]
-    fn notes_about_members_use_the_words_of_the_balancer() {
-        for code in 0..=u8::MAX {
-            let (activation, state) = (Activation::from_code(code), MemberState::from_code(code));
-            assert_eq!(activation_text(activation).to_bytes(), activation.text().as_bytes());
-            assert_eq!(state_text(state).to_bytes(), state.text().as_bytes());
-        }
-    }
-
-    #[test]
-    fn decimals_are_those_of_the_standard_library() {
-        let powers = (0..20).map(|digits| 10_u64.pow(digits));
-        for number in powers.flat_map(|power| [power - 1, power, power + 7, power / 11 * 15]).chain([u64::MAX]) {
-            let decimal = Decimal::of(number);
-            assert_eq!(decimal.text(), number.to_string().as_bytes());
-            assert_eq!(decimal.room.last_chunk(), Some(&[0, 0]));
-        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod hooks;
 mod keep;
 mod log_file;
 mod mapping;
+mod member_notes;
 mod options;
 mod request;
 mod server_config;

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::apr::{Form, Pool, ServerRef};
-use super::handler::{MEMBER_NOTES, MemberNotes};
+use super::apr::{Pool, ServerRef};
 use super::hooks::{OK, SERVER_ERROR};
 use super::keep::Kept;
 use super::log_file::LogFile;
+use super::member_notes::{self, MemberNotes};
 use super::options::Flags;
 use super::server_config::{self, INDICATOR_DEFAULTS, NamedFile, ServerConfig};
 use super::vhost::Vhost;
@@ -177,7 +177,7 @@ fn build(pool: Pool, servers: &Servers, main_config: &ServerConfig) -> Result<()
     let mut listed = Vec::new();
     for (index, server) in servers.iter().enumerate() {
         let (Some(config), Some(logger)) = (server.config(), loggers.of(index)) else { continue };
-        let member_notes = Form::new(pool, MEMBER_NOTES).ok_or_else(|| "httpd makes no table for notes".to_owned())?;
+        let member_notes = member_notes::prepare(pool).ok_or_else(|| "httpd makes no table for notes".to_owned())?;
         let vhost = vhost(config, &runtime, &logger, &mut main_map, member_notes);
         let vhost = Vhost { place: listed.len(), ..vhost };
         // SAFETY: servers live as long as the configuration that is being built (rule 1).

@@ -6,7 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
-use super::handler::MemberNotes;
+use super::member_notes::MemberNotes;
 use super::options::Flags;
 use super::server_config::{EnvVar, INDICATOR_DEFAULTS, Indicator};
 use crate::log::Logger;

@@ -73,6 +73,13 @@ pub fn session_cookie_header(cookie: &str, route: &[u8], path: &str, secure: boo
     header
 }
 
+/// Whether it is plain that `path` has no path parameter of this name; false says nothing.
+#[inline]
+#[must_use]
+pub fn has_no_parameter(path: &[u8], name: &[u8]) -> bool {
+    name.first().is_none_or(|byte| path.len() <= SHORT && lacks(path, *byte))
+}
+
 /// Whether an environment variable such as JK_STICKY_IGNORE or JK_STATELESS that is set means "yes": it is empty or a number other than 0.
 /// Text is the number 0 (reference: lb-shm-status.md section 2.5, section 2.6).
 #[must_use]
@@ -144,6 +151,26 @@ fn after_name<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
             return Some(after);
         }
         rest = rest.get(1..)?;
+    }
+}
+
+/// Up to this length looking at the words of a text costs less than calling `memchr`.
+const SHORT: usize = 64;
+
+/// Whether `byte` is nowhere in `text`; by words of eight bytes.
+#[inline]
+fn lacks(text: &[u8], byte: u8) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let wanted = ONES * u64::from(byte);
+    // A byte that is wanted becomes 0, and only from a 0 on does a subtraction of ones set high bits that were not there.
+    let lacks = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word) ^ wanted;
+        word.wrapping_sub(ONES) & !word & (ONES * 0x80) == 0
+    };
+    match text.last_chunk() {
+        // The last word overlaps the one before it.
+        Some(last) => lacks(last) && text.as_chunks().0.iter().all(lacks),
+        None => !text.contains(&byte),
     }
 }
 
@@ -288,6 +315,7 @@ mod tests {
             "/app;jsessionidx=no;jsessionid=a.w3",
         ] {
             assert_eq!(from_path(path, ""), found("a.w3"), "{path}");
+            assert!(!has_no_parameter(path.as_bytes(), LOOKUP.path_name), "{path}");
         }
     }
 
@@ -346,6 +374,19 @@ mod tests {
         }
         for value in ["0", "00", "-0", "true", "x1", " ", "-", "0.5"] {
             assert!(!is_switched_on(value.as_bytes()), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_byte_is_seen_wherever_it_is_and_no_other_is_taken_for_it() {
+        for length in 0..=SHORT {
+            for other in [0, 1, b':', b'<', 0x7F, 0x80, 0xBB, 0xFF] {
+                assert!(lacks(&vec![other; length], b';'), "{length} times {other:#x}");
+                for at in 0..length {
+                    let text: Vec<u8> = (0..length).map(|index| if index == at { b';' } else { other }).collect();
+                    assert!(!lacks(&text, b';'), "at {at} of {length} among {other:#x}");
+                }
+            }
         }
     }
 

@@ -338,6 +338,13 @@ impl Health {
         self.first_error_s > 0 && now_s.saturating_sub(self.first_error_s) >= error_escalation_time_s as u64
     }
 
+    /// What a success makes of any record.
+    #[inline]
+    #[must_use]
+    pub const fn is_healthy(&self) -> bool {
+        matches!(self, Self { state: State::Ok, first_error_s: 0, last_error_s: 0 })
+    }
+
     const fn healthy() -> Self {
         Self { state: State::Ok, first_error_s: 0, last_error_s: 0 }
     }

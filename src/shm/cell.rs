@@ -124,12 +124,6 @@ pub(super) fn check_of<const N: usize>(words: [&Word; N]) -> u32 {
     check
 }
 
-/// A number as the configuration can have it.
-#[inline]
-pub(super) fn number(word: &Word) -> u32 {
-    legal(word.get())
-}
-
 /// The nearest number that the configuration can have.
 #[inline]
 pub(super) fn legal(value: u32) -> u32 {

@@ -57,7 +57,7 @@ pub use drain::{Drain, DrainEnd, Draining};
 pub use error::ShmError;
 pub use histogram::{BUCKETS, Histogram};
 pub use history::{PERIOD_S, PERIODS, Period};
-pub use lb::LbSlot;
+pub use lb::{LbSlot, PackedSettings};
 pub use member::{MemberSlot, MemberText};
 pub use own::OwnChild;
 pub use plan::{MAX_CHILDREN, MAX_SLOTS, Plan};

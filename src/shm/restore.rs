@@ -7,7 +7,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::Region;
 use super::error::ShmError;
-use super::lb::LbSlot;
+use super::lb::{LbSlot, PackedSettings};
 use super::slot::{Address, AjpEssentials, AjpNumbers};
 use crate::config::LbSettings;
 
@@ -55,6 +55,19 @@ impl Region {
     pub fn lb_settings(&self, lb: usize) -> LbSettings {
         let intact = self.lb(lb).and_then(LbSlot::intact_settings);
         intact.or_else(|| Some(self.plan().lbs.get(lb)?.settings.clone())).unwrap_or_default()
+    }
+
+    /// The same for the request path.
+    #[inline]
+    #[must_use]
+    pub fn packed_lb_settings(&self, lb: usize) -> PackedSettings {
+        let intact = self.lb(lb).and_then(LbSlot::packed_settings);
+        intact.unwrap_or_else(|| self.planned_lb_settings(lb))
+    }
+
+    #[cold]
+    fn planned_lb_settings(&self, lb: usize) -> PackedSettings {
+        PackedSettings::of(&self.lb_settings(lb))
     }
 
     /// Lets what was written over begin anew, as the configuration says; edits and counters of it are lost. So do the counts of what is in

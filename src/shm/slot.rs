@@ -3,7 +3,7 @@
 //! Not here: busy and connected counts, which are kept per child (`children.rs`), and the rules for writing (`writer.rs`).
 //! The surprising thing: slots have no constructor. They lie in the mapping, all zero at first, and any bytes are a valid slot.
 //!
-//! Layout of 2026-11-22, version 5 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
+//! Layout of 2026-11-30, version 5 (`header::VERSION`); offsets in bytes, every line of 64 bytes is one cache line:
 //!
 //! ```text
 //!  AjpSlot (1472)                               LbSlot (256)                       MemberSlot (640)

@@ -15,9 +15,9 @@ use super::error::Error;
 use super::shared::Shared;
 use super::{Downstream, Log, MemberContext, Request, say};
 use crate::balancer::session::{self, SessionIds};
-use crate::balancer::{self, Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, State};
+use crate::balancer::{self, Activation, Choice, MemberView, Method, NoMember, RouteSent, Selection, place_of};
 use crate::config::{ExtraMethod, LbConfig, LbSettings};
-use crate::shm::{Cause, LbSlot, MemberSlot, MemberText, Text};
+use crate::shm::{Cause, LbSlot, MemberSlot, MemberText, PackedSettings, Text};
 
 mod choice;
 mod drain;
@@ -25,12 +25,13 @@ mod explain;
 mod latency;
 mod predict;
 mod report;
+mod sessions;
 mod settle;
 mod upkeep;
 
 use explain::Seldom;
 pub use predict::{By, Predicted, Prediction};
-pub use report::MemberReport;
+pub use report::{Last, MemberReport, Trail};
 pub use upkeep::Wish;
 
 /// Members of one balancer whose views are kept without a heap allocation: 40 bytes each.
@@ -94,39 +95,28 @@ pub struct Balance<'a> {
     pub activation_of: Option<ActivationOf<'a>>,
 }
 
-/// What a balancer answers.
-#[derive(Debug)]
-pub struct Answer<'l> {
-    /// The result of the last attempt.
-    pub result: Result<Served, Failure>,
-    /// The member of the first attempt, after it.
-    pub first: Option<MemberReport<'l>>,
-    /// The member of the last attempt, at the end.
-    pub last: Option<MemberReport<'l>>,
-    route: Option<Text>,
-}
-
-impl Answer<'_> {
-    /// Route that the container was told last.
-    pub fn route(&self) -> Option<&[u8]> {
-        self.route.as_ref().map(Text::as_bytes).filter(|route| !route.is_empty())
-    }
-}
-
 type Views = SmallVec<[MemberView; INLINE_MEMBERS]>;
 
 /// The state of one request's way through the balancer.
 struct Run<'r> {
     balance: &'r Balance<'r>,
-    settings: LbSettings,
+    settings: PackedSettings,
     log: Log<'r>,
     /// Copies of the members for this request alone; empty as long as it needs none.
     views: Views,
     sessions: SessionIds<'r>,
+    /// What was elected last.
+    election: Election,
+    /// The member of the last attempt.
+    tried: Option<usize>,
+    /// Why there was no attempt at last.
+    refused: Option<NoMember>,
     /// Recovery was forced once already.
     forced: bool,
     /// ... of members that the prober knows to be silent, for this request alone.
     in_vain: bool,
+    /// A header waits for the response.
+    queued: bool,
     /// Attempts in this round.
     attempt: u32,
     /// Rounds.
@@ -134,10 +124,11 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
+    #[inline]
     fn selection(&self) -> Selection<'_> {
         Selection {
             session_ids: self.sessions.bytes(),
-            sticky_force: self.settings.sticky_session_force,
+            sticky_force: self.settings.sticky_session_force(),
             stateless: self.balance.stateless,
         }
     }
@@ -147,11 +138,25 @@ impl Run<'_> {
 #[derive(Clone, Copy)]
 struct Election {
     choice: Choice,
-    view: MemberView,
-    /// Added to the load for good; under Busyness nothing is.
+    /// As this request saw it.
+    activation: Activation,
+    /// See [`MemberView::multiplier`].
+    multiplier: u64,
+    /// Load of this request: added for good, or under Busyness as long as it runs.
     step: u64,
     /// Counted as a new session.
     new_session: bool,
+}
+
+impl Election {
+    /// Before the first one.
+    const NONE: Self = Self {
+        choice: Choice { index: 0, sticky: false, route: RouteSent::Member },
+        activation: Activation::Stopped,
+        multiplier: 1,
+        step: 0,
+        new_session: false,
+    };
 }
 
 impl LbWorker {
@@ -182,99 +187,156 @@ impl LbWorker {
         &self.config
     }
 
-    /// Sends `request` to a member, and to others while that fails and is allowed.
-    pub fn service(
-        &self,
+    /// Sends `request` to a member, and to others while that fails and is allowed. What it met on its way is left in `trail`.
+    ///
+    /// # Errors
+    /// That of the last attempt.
+    pub fn service<'l>(
+        &'l self,
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
         balance: &Balance<'_>,
         log: Log<'_>,
-    ) -> Answer<'_> {
+        trail: &mut Trail<'l>,
+    ) -> Result<Served, Failure> {
         let _busy = self.shared.region.enter_lb(self.shared.child(), self.lb);
-        let settings = self.settings();
-        let sessions = self.sessions(&settings, balance, log);
-        let views = Views::new();
-        let mut run =
-            Run { balance, settings, log, views, sessions, forced: false, in_vain: false, attempt: 0, round: 0 };
-        self.look(&mut run);
-        self.rounds(&mut run, request, downstream)
+        let mut run = Run {
+            balance,
+            settings: PackedSettings::UNREAD,
+            log,
+            views: Views::new(),
+            sessions: SessionIds::Absent,
+            election: Election::NONE,
+            tried: None,
+            refused: None,
+            forced: false,
+            in_vain: false,
+            queued: false,
+            attempt: 0,
+            round: 0,
+        };
+        self.begin(&mut run);
+        let is_left = self.has_attempt_left(&mut run);
+        let mut result = if is_left { self.turn(&mut run, request, downstream, trail) } else { Err(nobody()) };
+        if result.is_err() {
+            result = self.go_on(&mut run, request, downstream, trail, (result, is_left));
+        }
+        if run.queued {
+            downstream.queue_header(None);
+        }
+        result
     }
 
-    fn rounds(&self, run: &mut Run<'_>, request: &mut Request<'_>, downstream: &mut dyn Downstream) -> Answer<'_> {
-        let mut answer = Answer { result: Err(nobody()), first: None, last: None, route: None };
-        let mut last_member: Option<(&Member, usize)> = None;
-        while self.has_attempt_left(run) {
-            let election = match self.elect(run) {
-                Ok(election) => election,
-                Err(reason) => {
-                    if !run.forced && self.force_recovery(run, answer.first.is_some()) {
-                        continue;
-                    }
-                    self.explain_nobody(reason, run);
-                    answer.result = Err(nobody());
-                    run.attempt = run.attempt.saturating_add(1);
-                    last_member = None;
-                    continue;
-                }
-            };
-            let index = election.choice.index;
-            let Some(member) = self.members.get(index) else { break };
-            if let Some((failed, _)) = last_member {
-                failed.worker.shared().count_retry();
-            }
-            let route = self.route(member, election.choice);
-            answer.route = Some(route);
-            answer.result = self.attempt(run, member, election, &route, request, downstream);
-            last_member = Some((member, index));
-            let is_first = answer.first.is_none();
-            if is_first {
-                answer.first = Some(self.report(member, index, run));
-            }
-            match &answer.result {
-                // One silent member was as silent as was said: the user need not wait for the others.
-                Err(failure) if run.in_vain && failure.recoverable && !is_refused(&failure.error) => break,
-                Err(failure) if failure.recoverable && !downstream.committed() => {
-                    run.attempt = run.attempt.saturating_add(1);
-                }
-                // The first attempt was the last one too: nothing has happened since the look at its member.
-                Ok(_) if is_first => {
-                    downstream.queue_header(None);
-                    answer.last = answer.first;
-                    return answer;
-                }
-                Err(failure) => {
-                    self.explain_end(failure, member, run);
-                    break;
-                }
-                Ok(_) => break,
-            }
+    /// After a first turn that failed, or could not be because `is_left` was false.
+    #[cold]
+    fn go_on<'l>(
+        &'l self,
+        run: &mut Run<'_>,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        trail: &mut Trail<'l>,
+        (mut result, is_left): (Result<Served, Failure>, bool),
+    ) -> Result<Served, Failure> {
+        let mut goes_on = is_left && self.may_go_on(run, &result, downstream, trail);
+        while goes_on && self.has_attempt_left(run) {
+            result = self.turn(run, request, downstream, trail);
+            goes_on = self.may_go_on(run, &result, downstream, trail);
         }
-        if let Err(failure) = &answer.result
+        if let Err(failure) = &result
             && (failure.recoverable || failure.attempts == 0)
         {
             self.explain_failed(&failure.error, run);
         }
-        downstream.queue_header(None);
-        answer.last = last_member.map(|(member, index)| self.report(member, index, run));
-        answer
+        if trail.last == Last::First {
+            return result;
+        }
+        trail.last = match run.tried.and_then(|index| Some((index, self.members.get(index)?))) {
+            Some((index, member)) => Last::Other(self.report(member, index, run)),
+            None => Last::Nobody,
+        };
+        result
+    }
+
+    /// Chooses a member and tries it.
+    #[inline]
+    fn turn<'l>(
+        &'l self,
+        run: &mut Run<'_>,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        trail: &mut Trail<'l>,
+    ) -> Result<Served, Failure> {
+        let Some(member) = self.elect(run, trail) else { return Err(nobody()) };
+        let index = run.election.choice.index;
+        if let Some(failed) = run.tried.and_then(|index| self.members.get(index)) {
+            failed.worker.shared().count_retry();
+        }
+        run.tried = Some(index);
+        let route = trail.route.as_ref().map(Text::as_bytes).unwrap_or_default();
+        let result = self.attempt(run, member, route, request, downstream);
+        if trail.first.is_none() {
+            trail.first = Some(self.report(member, index, run));
+            if result.is_ok() {
+                // It is the last one too, and nothing has happened since this look at its member.
+                trail.last = Last::First;
+            }
+        }
+        result
+    }
+
+    /// Whether another turn may follow one that ended so.
+    fn may_go_on(
+        &self,
+        run: &mut Run<'_>,
+        result: &Result<Served, Failure>,
+        downstream: &dyn Downstream,
+        trail: &Trail<'_>,
+    ) -> bool {
+        if let Some(reason) = run.refused.take() {
+            if !run.forced && self.force_recovery(run, trail.first.is_some()) {
+                return true;
+            }
+            self.explain_nobody(reason, run);
+            run.attempt = run.attempt.saturating_add(1);
+            run.tried = None;
+            return true;
+        }
+        match result {
+            // One silent member was as silent as was said: the user need not wait for the others.
+            Err(failure) if run.in_vain && failure.recoverable && !is_refused(&failure.error) => false,
+            Err(failure) if failure.recoverable && !downstream.committed() => {
+                run.attempt = run.attempt.saturating_add(1);
+                true
+            }
+            Err(failure) => {
+                if let Some(member) = run.tried.and_then(|index| self.members.get(index)) {
+                    self.explain_end(failure, member, run);
+                }
+                false
+            }
+            Ok(_) => false,
+        }
     }
 
     /// Starts another round when this one is used up (reference: lb-shm-status.md section 2.9).
+    #[inline]
     fn has_attempt_left(&self, run: &mut Run<'_>) -> bool {
         let members = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        if run.attempt < members && run.attempt < self.config.lb_retries.max(1) {
-            return true;
-        }
+        (run.attempt < members && run.attempt < self.config.lb_retries.max(1)) || self.has_round_left(run)
+    }
+
+    #[cold]
+    fn has_round_left(&self, run: &mut Run<'_>) -> bool {
         run.round = run.round.saturating_add(1);
-        if run.round >= run.settings.retries {
+        if run.round >= run.settings.retries() {
             let (name, attempt, round) = (self.name(), run.attempt, run.round);
             let text = "All tomcat instances failed, no more workers left";
             say!(run.log, Info, "({name}) {text} (attempt={attempt}, retry={round})");
             return false;
         }
-        std::thread::sleep(Duration::from_millis(run.settings.retry_interval_ms.into()));
+        std::thread::sleep(Duration::from_millis(run.settings.retry_interval_ms().into()));
         // An admin may have changed both meanwhile.
-        run.settings = self.settings();
+        run.settings = self.shared.region.packed_lb_settings(self.lb);
         // Members that are tried in vain are so for this request alone: only its copy knows which are left.
         if !run.in_vain {
             self.look(run);
@@ -283,14 +345,27 @@ impl LbWorker {
         true
     }
 
+    /// What comes before any choice: how to choose, and the sessions that the request belongs to.
     #[inline(never)]
+    fn begin<'r>(&'r self, run: &mut Run<'r>) {
+        run.settings = self.shared.region.packed_lb_settings(self.lb);
+        let balance = run.balance;
+        let path_name = balance.session_path.unwrap_or(self.config.session_path.as_bytes());
+        let is_plain = balance.cookies.is_empty() && balance.forced_route.is_empty();
+        // Most requests without a cookie have no session, which needs no search.
+        if !(is_plain && session::has_no_parameter(balance.path, path_name)) {
+            run.sessions = self.sessions(run.settings.sticky_session(), balance, run.log);
+        }
+        self.look(run);
+    }
+
     fn settings(&self) -> LbSettings {
         self.shared.region.lb_settings(self.lb)
     }
 
     /// Begins to choose among the members as they are now, after the end of drains that are over. Copies of them are made when something in
     /// them is this request's alone, or is not in their slots.
-    #[inline(never)]
+    #[inline]
     fn look(&self, run: &mut Run<'_>) {
         run.views.clear();
         if self.shared.region.lb(self.lb).is_some_and(LbSlot::has_drains) {
@@ -307,51 +382,62 @@ impl LbWorker {
     }
 
     /// Chooses a member and records it, then says so: the log may be a pipe that blocks, so nothing is written under the shared lock.
+    /// `None`: nobody, and why is in `run`.
     #[inline(never)]
-    fn elect(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
-        let election = self.choose_and_record(run)?;
-        self.explain_choice(&run.selection(), election.choice, run.log);
-        Ok(election)
+    fn elect(&self, run: &mut Run<'_>, trail: &mut Trail<'_>) -> Option<&Member> {
+        let member = match self.choose_and_record(run) {
+            Ok(member) => member,
+            Err(reason) => {
+                run.refused = Some(reason);
+                return None;
+            }
+        };
+        trail.route = Some(self.route(member, run.election.choice));
+        self.explain_choice(&run.sessions, run.election.choice, run.log);
+        Some(member)
     }
 
     #[inline]
-    fn choose_and_record(&self, run: &mut Run<'_>) -> Result<Election, NoMember> {
-        let _held = match run.settings.lock {
+    fn choose_and_record(&self, run: &mut Run<'_>) -> Result<&Member, NoMember> {
+        let _held = match run.settings.lock() {
             balancer::Lock::Pessimistic => self.shared.region.lock().ok(),
             balancer::Lock::Optimistic => None,
         };
-        if run.attempt > 0 || run.settings.lock == balancer::Lock::Pessimistic {
+        if run.attempt > 0 || run.settings.lock() == balancer::Lock::Pessimistic {
             self.renew_values(run);
         }
+        let new_session = run.sessions.bytes().is_none() && !run.balance.stateless;
         let choice = self.choose(run)?;
-        let selection = run.selection();
-        let new_session = selection.session_ids.is_none() && !run.balance.stateless;
-        let mut election = Election { choice, view: UNUSABLE, step: 0, new_session };
-        if let Some(slot) = self.slot(choice.index) {
-            let copy = run.views.get_mut(choice.index);
-            let mut view = copy.as_deref().copied().unwrap_or_else(|| slot.view(0));
-            if let Some(state) = view.state.elected() {
-                if slot.state.change(view.state, state) {
-                    slot.note_state(Cause::Tried, self.shared.now_s());
-                }
-                view.state = state;
+        // Indexes of choices are those of members, and each has its slot.
+        let member = self.members.get(choice.index).ok_or(NoMember::NoneUsable)?;
+        let slot = self.shared.region.member(member.slot).ok_or(NoMember::NoneUsable)?;
+        let copy = run.views.get_mut(choice.index);
+        let (state, activation, multiplier) = match &copy {
+            Some(view) => (view.state, view.activation, view.multiplier),
+            None => (slot.state.get(), place_of(balancer::Member::rank(slot)).0, slot.multiplier()),
+        };
+        if let Some(tried) = state.elected() {
+            if slot.state.change(state, tried) {
+                slot.note_state(Cause::Tried, self.shared.now_s());
             }
-            if let Some(copy) = copy {
-                *copy = view;
-            }
-            election.view = view;
-            if run.settings.method != Method::Busyness {
-                election.step = run.settings.method.value_after_election(0, view.multiplier, new_session);
-                slot.value.weigh(election.step);
-            }
-            if new_session {
-                slot.sessions.add(1);
-            }
-            if view.activation == Activation::Disabled && slot.drain().is_on() {
-                slot.drain().see(run.sessions.bytes().unwrap_or_default(), self.shared.now_s());
+            if let Some(view) = copy {
+                view.state = tried;
             }
         }
-        Ok(election)
+        let method = run.settings.method();
+        let step = method.value_after_election(0, multiplier, new_session);
+        // Under Busyness a request is load as long as it runs.
+        if method != Method::Busyness {
+            slot.value.weigh(step);
+        }
+        if new_session {
+            slot.sessions.add(1);
+        }
+        if activation == Activation::Disabled && slot.drain().is_on() {
+            slot.drain().see(run.sessions.bytes().unwrap_or_default(), self.shared.now_s());
+        }
+        run.election = Election { choice, activation, multiplier, step, new_session };
+        Ok(member)
     }
 
     /// Loads as they are now: others, and this request, have elected members since [`Self::look`]. The states stay those of this request.
@@ -362,77 +448,70 @@ impl LbWorker {
     }
 
     /// One election: the attempt on the member, and what it means for everybody.
+    #[inline]
     fn attempt(
         &self,
         run: &mut Run<'_>,
         member: &Member,
-        election: Election,
-        route: &Text,
+        route: &[u8],
         request: &mut Request<'_>,
         downstream: &mut dyn Downstream,
     ) -> Result<Served, Failure> {
-        downstream.queue_header(self.session_cookie(run, election.choice, member).as_deref());
-        let forced = (!run.balance.forced_route.is_empty()).then_some(run.balance.forced_route);
+        let cookie = self.session_cookie(run, run.election.choice, member);
+        if cookie.is_some() || run.queued {
+            downstream.queue_header(cookie.as_deref());
+            run.queued = cookie.is_some();
+        }
+        let route = match run.balance.forced_route {
+            [] => route,
+            forced => forced,
+        };
         let context = MemberContext {
-            route: forced.or(Some(route.as_bytes()).filter(|route| !route.is_empty())),
-            activation: election.view.activation,
+            route: Some(route).filter(|route| !route.is_empty()),
+            activation: run.election.activation,
             secret: None,
         };
-        // Under Busyness a request is load as long as it runs, however it ends.
-        let step = run.settings.method.value_after_election(0, election.view.multiplier, election.new_session);
-        let _weight = (run.settings.method == Method::Busyness)
-            .then(|| self.shared.region.weigh(self.shared.child(), member.slot, step));
-        let shared = member.worker.shared();
-        let bytes = || shared.read().saturating_add(shared.transferred());
-        let before = if run.settings.method == Method::Traffic { bytes() } else { 0 };
-        let result = match self.config.extras.method {
-            Some(ExtraMethod::Latency) => self.timed(member, request, downstream, &context, run.log),
-            None => member.worker.service(request, downstream, &context, run.log),
+        let mut bytes = 0;
+        let result = match (run.settings.method(), self.config.extras.method) {
+            (Method::Request | Method::Sessions | Method::Next, None) => {
+                member.worker.service(request, downstream, &context, run.log)
+            }
+            _ => self.attempt_measured(run, member, &context, request, downstream, &mut bytes),
         };
-        let bytes = if run.settings.method == Method::Traffic { bytes().saturating_sub(before) } else { 0 };
-        self.settle(run, member, election, bytes, &result);
+        self.settle(run, member, bytes, &result);
         result
     }
 
+    /// An attempt under a method for which it matters what happens during it. `bytes`: those of the member meanwhile, under Traffic.
     #[inline(never)]
-    fn sessions<'r>(&'r self, settings: &LbSettings, balance: &'r Balance<'r>, log: Log<'_>) -> SessionIds<'r> {
-        let found = self.session_ids(settings, balance);
-        if matches!(found, SessionIds::Empty) {
-            say!(log, Info, "({}) Detected empty session identifier.", self.name());
-        }
-        found
-    }
-
-    fn session_ids<'r>(&'r self, settings: &LbSettings, balance: &'r Balance<'r>) -> SessionIds<'r> {
-        if !settings.sticky_session || balance.sticky_ignore {
-            return SessionIds::Absent;
-        }
-        let lookup = session::Lookup {
-            forced_route: balance.forced_route,
-            path: balance.path,
-            path_name: balance.session_path.unwrap_or(self.config.session_path.as_bytes()),
-            cookie_name: balance.session_cookie.unwrap_or(self.config.session_cookie.as_bytes()),
+    #[allow(clippy::too_many_arguments, reason = "the rare half of one function")]
+    fn attempt_measured(
+        &self,
+        run: &Run<'_>,
+        member: &Member,
+        context: &MemberContext<'_>,
+        request: &mut Request<'_>,
+        downstream: &mut dyn Downstream,
+        bytes: &mut u64,
+    ) -> Result<Served, Failure> {
+        let method = run.settings.method();
+        // Under Busyness a request is load as long as it runs, however it ends.
+        let _weight = (method == Method::Busyness)
+            .then(|| self.shared.region.weigh(self.shared.child(), member.slot, run.election.step));
+        let shared = member.worker.shared();
+        let seen = || shared.read().saturating_add(shared.transferred());
+        let before = if method == Method::Traffic { seen() } else { 0 };
+        let result = match self.config.extras.method {
+            Some(ExtraMethod::Latency) => self.timed(member, request, downstream, context, run.log),
+            None => member.worker.service(request, downstream, context, run.log),
         };
-        session::session_ids(&lookup, balance.cookies.iter().copied())
-    }
-
-    /// With the route of the member itself, also where the session was found by a domain (reference: lb-shm-status.md section 2.8): the
-    /// cookie is there to lead to this member from now on.
-    fn session_cookie(&self, run: &Run<'_>, choice: Choice, member: &Member) -> Option<Vec<u8>> {
-        let balance = run.balance;
-        if choice.sticky || !(self.config.set_session_cookie || balance.set_session_cookie) {
-            return None;
+        if method == Method::Traffic {
+            *bytes = seen().saturating_sub(before);
         }
-        let name =
-            balance.session_cookie.map_or_else(|| self.config.session_cookie.as_str().into(), String::from_utf8_lossy);
-        let path = balance
-            .session_cookie_path
-            .map_or_else(|| self.config.session_cookie_path.as_str().into(), String::from_utf8_lossy);
-        let route = self.text(member, MemberText::Route);
-        Some(session::session_cookie_header(&name, route.as_bytes(), &path, balance.secure))
+        result
     }
 
-    #[inline(never)]
+    #[inline]
     fn route(&self, member: &Member, choice: Choice) -> Text {
         let which = match choice.route {
             RouteSent::Member => MemberText::Route,
@@ -458,18 +537,6 @@ fn is_refused(error: &Error) -> bool {
         _ => false,
     }
 }
-
-/// Stands for a slot that is not there, which does not happen.
-const UNUSABLE: MemberView = MemberView {
-    state: State::Error,
-    activation: Activation::Stopped,
-    distance: 0,
-    multiplier: 1,
-    value: 0,
-    busy: 0,
-    route_hash: 0,
-    domain_hash: 0,
-};
 
 /// Texts of the members, out of shared memory.
 struct Texts<'l>(&'l LbWorker);
@@ -500,6 +567,7 @@ impl balancer::Texts for Texts<'_> {
 }
 
 /// No member took the request.
+#[cold]
 fn nobody() -> Failure {
     Failure { error: Box::new(Error::NoMember), attempts: 0, delivered: 0, recoverable: true, answered: false }
 }

@@ -22,12 +22,12 @@ use mod_jk::config;
 use mod_jk::log::{Level, Logger, Sink, Stamp};
 use mod_jk::properties::Properties;
 use mod_jk::runtime::{Limits, Runtime, Worker};
-use mod_jk::worker::lb::Balance;
+use mod_jk::worker::lb::{Balance, Trail};
 use mod_jk::worker::{BodyKind, ClientError, Downstream, Log, Request};
 
 /// What belongs to a selection: the balancer's settings, the session of the request, the copies of the members, the choice with its
 /// record, and the route that the member is told.
-const COUNTED: [&str; 5] = ["settings", "sessions", "look", "elect", "route"];
+const COUNTED: [&str; 2] = ["begin", "elect"];
 
 /// Rows: what the table says, lines of workers.properties.
 const ROWS: [(&str, &str); 8] = [
@@ -125,8 +125,9 @@ fn work(port: usize, members: usize, more: &str, cookie: &str, times: usize) -> 
     for _ in 0..members + times {
         let forward =
             ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/app/page", ..ForwardRequest::default() };
-        let answer = balancer.service(&mut Request::new(&forward, BodyKind::None), &mut Client, &balance, log);
-        answer.result.map_err(|failure| io::Error::other(failure.error.to_string()))?;
+        let (mut request, mut trail) = (Request::new(&forward, BodyKind::None), Trail::default());
+        let result = balancer.service(&mut request, &mut Client, &balance, log, &mut trail);
+        result.map_err(|failure| io::Error::other(failure.error.to_string()))?;
     }
     drop(siblings);
     runtime.leave_child();

@@ -10,7 +10,7 @@ use mod_jk::balancer::Lock;
 use mod_jk::config::{AjpConfig, Config, LbConfig, LbSettings, MemberConfig, WorkerConfig};
 use mod_jk::log::{Level, Logger, Sink, Stamp};
 use mod_jk::shm::{Plan, Region};
-use mod_jk::worker::lb::{Balance, LbWorker};
+use mod_jk::worker::lb::{Balance, LbWorker, Trail};
 use mod_jk::worker::shared::{AjpShared, Shared};
 use mod_jk::worker::{AjpWorker, BodyKind, Log, Request};
 
@@ -54,7 +54,7 @@ fn nothing_is_logged_while_the_shared_lock_is_held() {
     // A session that is nobody's has a line of its own.
     let balance = Balance { cookies: &[b"JSESSIONID=a.other"], ..Balance::default() };
     let log = Log { logger: &logger, context: b"id" };
-    assert!(balancer.service(&mut request, &mut client, &balance, log).result.is_ok());
+    assert!(balancer.service(&mut request, &mut client, &balance, log, &mut Trail::default()).is_ok());
     let lines = witness.lines.lock().unwrap();
     assert!(lines.iter().any(|(line, _)| line.contains("member w1 is chosen")));
     assert!(lines.iter().all(|(_, is_free)| *is_free), "{lines:?}");

@@ -4,7 +4,7 @@
 
 use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::balancer::State;
-use mod_jk::worker::lb::{Balance, LbWorker};
+use mod_jk::worker::lb::{Balance, LbWorker, Trail};
 use mod_jk::worker::{BodyKind, Request};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -198,8 +198,10 @@ fn bad_questions_are_refused() {
 fn request(desk: &Desk, lb: &LbWorker, balance: &Balance<'_>) -> Option<String> {
     let forward = ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/", ..ForwardRequest::default() };
     let mut request = Request::new(&forward, BodyKind::None);
-    let answer = lb.service(&mut request, &mut Client::default(), balance, desk.log());
-    answer.first.map(|report| String::from_utf8(report.name.to_vec()).unwrap())
+    let mut trail = Trail::default();
+    // Nobody listens, so it fails.
+    lb.service(&mut request, &mut Client::default(), balance, desk.log(), &mut trail).unwrap_err();
+    trail.first.map(|report| String::from_utf8(report.name.to_vec()).unwrap())
 }
 
 /// What changes a balancer between two requests.

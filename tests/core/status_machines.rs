@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use mod_jk::ajp::request::ForwardRequest;
 use mod_jk::balancer::State;
-use mod_jk::worker::lb::Balance;
+use mod_jk::worker::lb::{Balance, Trail};
 use mod_jk::worker::{BodyKind, Request};
 use serde_json::{Value, json};
 
@@ -103,8 +103,9 @@ fn contactless() -> Desk {
 fn request(desk: &Desk) {
     let forward = ForwardRequest { method: b"GET", protocol: b"HTTP/1.1", uri: b"/", ..ForwardRequest::default() };
     let mut request = Request::new(&forward, BodyKind::None);
-    let answer = desk.lbs()[0].service(&mut request, &mut Client::default(), &Balance::default(), desk.log());
-    assert!(answer.result.is_err());
+    let (balance, mut trail) = (Balance::default(), Trail::default());
+    let result = desk.lbs()[0].service(&mut request, &mut Client::default(), &balance, desk.log(), &mut trail);
+    assert!(result.is_err());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::super::error::{Class, Error};
 use super::super::{Failure, Log, say};
 use super::{LbWorker, Member, Run, Texts};
-use crate::balancer::{self, Choice, NoMember, Selection};
+use crate::balancer::session::SessionIds;
+use crate::balancer::{self, Choice, NoMember};
 use crate::log::Shown;
 
 /// Seconds between two remarks about routes that are nobody's.
@@ -16,16 +17,21 @@ const ROUTE_REMARK_S: u64 = 60;
 
 impl LbWorker {
     /// Which member and why; and, now and then, that a session's route is nobody's, which breaks sessions without any other sign.
-    pub(super) fn explain_choice(&self, selection: &Selection<'_>, choice: Choice, log: Log<'_>) {
+    #[inline]
+    pub(super) fn explain_choice(&self, sessions: &SessionIds<'_>, choice: Choice, log: Log<'_>) {
+        let ids = sessions.bytes();
         let member = self.members.get(choice.index).map_or("", |member| member.worker.name());
         let (name, sticky) = (self.name(), choice.sticky);
-        say!(
-            log,
-            Debug,
-            "({name}) member {member} is chosen, sticky={sticky}, session={}",
-            selection.session_ids.is_some()
-        );
-        let ids = selection.session_ids.filter(|_| !sticky).unwrap_or_default();
+        say!(log, Debug, "({name}) member {member} is chosen, sticky={sticky}, session={}", ids.is_some());
+        if let Some(ids) = ids.filter(|_| !sticky) {
+            self.explain_route(ids, member, log);
+        }
+    }
+
+    /// Says that a session whose request goes to `member` has a route that is nobody's.
+    #[inline(never)]
+    fn explain_route(&self, ids: &[u8], member: &str, log: Log<'_>) {
+        let name = self.name();
         let Some(route) = balancer::routes_of(ids).find(|route| !route.is_empty()) else { return };
         let (now_s, told_s) = (self.shared.now_s(), self.route_told_s.load(Ordering::Relaxed));
         if now_s.saturating_sub(told_s) < ROUTE_REMARK_S {

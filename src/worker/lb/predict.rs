@@ -73,7 +73,7 @@ impl LbWorker {
     #[must_use]
     pub fn predict(&self, balance: &Balance<'_>) -> Prediction {
         let settings = self.settings();
-        let sessions = self.session_ids(&settings, balance);
+        let sessions = self.session_ids(settings.sticky_session, balance);
         let mut views = self.would_see(&settings, balance);
         let selection = Selection {
             session_ids: sessions.bytes(),

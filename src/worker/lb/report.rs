@@ -5,7 +5,37 @@
 
 use super::{LbWorker, Member, Run};
 use crate::balancer::{Activation, State};
-use crate::shm::MemberSlot;
+use crate::shm::{MemberSlot, Text};
+
+/// What a request met on its way through a balancer.
+#[derive(Debug, Default)]
+pub struct Trail<'l> {
+    /// The member of the first attempt, after it.
+    pub first: Option<MemberReport<'l>>,
+    /// The member of the last attempt, at the end.
+    pub last: Last<'l>,
+    pub(super) route: Option<Text>,
+}
+
+impl Trail<'_> {
+    /// Route that the container was told last, if the request did not force another one.
+    #[must_use]
+    pub fn route(&self) -> Option<&[u8]> {
+        self.route.as_ref().map(Text::as_bytes).filter(|route| !route.is_empty())
+    }
+}
+
+/// The member of the last attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Last<'l> {
+    /// There is none, or no member at all was left after it.
+    #[default]
+    Nobody,
+    /// That of the first attempt, which was the only one: as it was then.
+    First,
+    /// This one.
+    Other(MemberReport<'l>),
+}
 
 /// Facts about a member for the request notes (reference: lb-shm-status.md section 2.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +63,7 @@ pub struct MemberReport<'l> {
 }
 
 impl LbWorker {
+    #[inline(always)]
     pub(super) fn report<'l>(&self, member: &'l Member, index: usize, run: &Run<'_>) -> MemberReport<'l> {
         let shared = member.worker.shared();
         let slot = self.shared.region.member(member.slot);

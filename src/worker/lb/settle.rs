@@ -6,7 +6,7 @@
 
 use super::super::error::Class;
 use super::super::{Failure, Served, say};
-use super::{Election, LbWorker, Member, Run};
+use super::{LbWorker, Member, Run};
 use crate::balancer::state::{Health, Outcome, Verdict};
 use crate::balancer::{Method, State};
 use crate::shm::{Cause, MemberSlot};
@@ -15,26 +15,34 @@ use crate::shm::{Cause, MemberSlot};
 const MAX_VERDICTS: u32 = 4;
 
 impl LbWorker {
-    pub(super) fn settle(
-        &self,
-        run: &mut Run<'_>,
-        member: &Member,
-        election: Election,
-        bytes: u64,
-        result: &Result<Served, Failure>,
-    ) {
+    #[inline]
+    pub(super) fn settle(&self, run: &mut Run<'_>, member: &Member, bytes: u64, result: &Result<Served, Failure>) {
+        // Nearly always: a healthy member served a request that has no copy of it, and stays as it is, whatever the time.
+        let is_healthy = |slot: &MemberSlot| health_of(slot).is_healthy();
+        let is_quiet = result.is_ok() && bytes == 0 && run.views.is_empty();
+        if !(is_quiet && self.shared.region.member(member.slot).is_some_and(is_healthy)) {
+            self.settle_change(run, member, bytes, result);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_change(&self, run: &mut Run<'_>, member: &Member, bytes: u64, result: &Result<Served, Failure>) {
         let Some(slot) = self.shared.region.member(member.slot) else { return };
         let outcome = self.outcome(run, member, result);
+        let election = run.election;
         if outcome == Outcome::NoEndpoint {
             // Elections count when there was a connection for them.
-            slot.value.subtract(election.step);
+            // Under Busyness the end of the attempt takes it back.
+            if run.settings.method() != Method::Busyness {
+                slot.value.subtract(election.step);
+            }
             if election.new_session {
                 slot.sessions.subtract(1);
             }
         } else {
             // The arithmetic of `Method::value_after_response`, on a value that others change too.
-            match run.settings.method {
-                Method::Traffic => slot.value.weigh(bytes.saturating_mul(election.view.multiplier)),
+            match run.settings.method() {
+                Method::Traffic => slot.value.weigh(bytes.saturating_mul(election.multiplier)),
                 // Busyness: the end of the attempt takes back what its beginning added.
                 Method::Busyness | Method::Request | Method::Sessions | Method::Next => {}
             }
@@ -60,19 +68,11 @@ impl LbWorker {
 
     /// Stores the verdict; returns it with the state it replaced.
     fn judge(&self, run: &Run<'_>, slot: &MemberSlot, outcome: Outcome, cause: Cause) -> (State, Verdict) {
-        if outcome == Outcome::Success {
-            // Nearly always: a healthy member stays healthy, whatever the time.
-            let health = health_of(slot);
-            let verdict = health.after(outcome, 0, 0);
-            if verdict.shared == health {
-                return (health.state, verdict);
-            }
-        }
         let now_s = self.shared.now_s();
         let mut verdicts = 0;
         loop {
             let health = health_of(slot);
-            let verdict = health.after(outcome, now_s, run.settings.error_escalation_time_s);
+            let verdict = health.after(outcome, now_s, run.settings.error_escalation_time_s());
             if verdict.shared == health {
                 return (health.state, verdict);
             }
@@ -107,7 +107,7 @@ impl LbWorker {
             Class::BusyLimit => Outcome::BusyLimit,
             Class::NoEndpoint => Outcome::NoEndpoint,
             Class::ReplyTimeout => Outcome::ReplyTimeout {
-                over_limit: shared.reply_timeouts() > u64::from(run.settings.max_reply_timeouts),
+                over_limit: shared.reply_timeouts() > u64::from(run.settings.max_reply_timeouts()),
             },
             Class::ProtocolError => Outcome::ProtocolError,
             Class::ServerError => Outcome::ServerError,

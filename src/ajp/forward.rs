@@ -216,7 +216,8 @@ fn encode_head(facts: &impl Facts, packet: &mut Writer<'_>) -> Result<(), Encode
     let place = packet.place("number of headers")?;
     let mut headers = Headers { packet, count: 0 };
     facts.write_headers(&mut headers)?;
-    *place = headers.count.to_be_bytes();
+    let count = headers.count.to_be_bytes();
+    packet.fill(&place, count);
     Ok(())
 }
 

@@ -90,9 +90,11 @@ pub(crate) fn whole_packet(received: &[u8], max_payload: usize) -> Option<(&[u8]
 
 #[inline(always)]
 fn whole(received: &[u8], magic: [u8; 2], max_payload: usize) -> Option<(&[u8], usize)> {
-    let [first, second, high, low, rest @ ..] = received else { return None };
-    let length = usize::from(u16::from_be_bytes([*high, *low]));
-    if [*first, *second] != magic || length > max_payload {
+    let (header, rest) = received.split_first_chunk::<HEADER_LEN>()?;
+    // One word, so that it is loaded once.
+    let [first, second, length @ ..] = u32::from_be_bytes(*header).to_be_bytes();
+    let length = usize::from(u16::from_be_bytes(length));
+    if [first, second] != magic || length > max_payload {
         return None;
     }
     Some((rest.get(..length)?, HEADER_LEN + length))
@@ -260,13 +262,14 @@ impl std::error::Error for EncodeError {}
 
 /// Writes one packet into a buffer, in one pass: the length field is filled in at the end.
 pub(super) struct Writer<'o> {
-    /// The length field; `None` when not even the frame header fits.
-    length: Option<&'o mut [u8; 2]>,
-    /// Room for the payload: fewer than [`MAX_PACKET_SIZE`] bytes, so every length fits its field.
-    room: usize,
-    /// What of it is still free.
-    free: &'o mut [u8],
+    /// Room for the packet: no more than [`MAX_PACKET_SIZE`] bytes, so every length fits its field.
+    out: &'o mut [u8],
+    /// Bytes written. Beyond the end of `out` if not even the frame header fits; then nothing else does.
+    at: usize,
 }
+
+/// Where in a packet bytes go that are known later.
+pub(super) struct Place(usize);
 
 impl<'o> Writer<'o> {
     /// Begins a packet of at most `max_packet_size` bytes, frame header included, at the start of `out`, which should have as many.
@@ -274,47 +277,60 @@ impl<'o> Writer<'o> {
     pub(super) fn begin(out: &'o mut [u8], magic: [u8; 2], max_packet_size: usize) -> Self {
         let size = max_packet_size.min(MAX_PACKET_SIZE).min(out.len());
         let out = out.get_mut(..size).unwrap_or_default();
-        let Some((header, free)) = out.split_first_chunk_mut::<HEADER_LEN>() else {
-            return Self { length: None, room: 0, free: &mut [] };
-        };
-        let [first, second, length @ ..] = header;
-        [*first, *second] = magic;
-        Self { length: Some(length), room: free.len(), free }
+        if let Some([first, second, _, _]) = out.first_chunk_mut::<HEADER_LEN>() {
+            [*first, *second] = magic;
+        }
+        Self { out, at: HEADER_LEN }
     }
 
     /// Leaves the first `length` bytes of the packet as they are; `false` when they do not fit.
     #[inline(always)]
     pub(super) fn skip(&mut self, length: usize) -> bool {
-        length.checked_sub(HEADER_LEN).is_some_and(|length| self.room(length).is_some())
+        let fits = length >= HEADER_LEN && length <= self.out.len();
+        if fits {
+            self.at = length;
+        }
+        fits
     }
 
     /// Bytes of the packet so far.
     #[inline(always)]
     pub(super) fn written(&self) -> usize {
-        HEADER_LEN + self.room.saturating_sub(self.free.len())
+        self.at
     }
 
-    /// Bytes that are written later.
+    /// Room for two bytes that are written later.
     #[inline(always)]
-    pub(super) fn place<const N: usize>(&mut self, item: &str) -> Result<&'o mut [u8; N], EncodeError> {
-        self.room(N).and_then(<[u8]>::first_chunk_mut).ok_or_else(|| too_large(item.as_bytes(), N))
+    pub(super) fn place(&mut self, item: &str) -> Result<Place, EncodeError> {
+        let place = Place(self.at);
+        self.bytes(item, [0; 2])?;
+        Ok(place)
+    }
+
+    /// Fills the place.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, place: &Place, bytes: [u8; 2]) {
+        if let Some(at) = self.out.get_mut(place.0..).and_then(<[u8]>::first_chunk_mut) {
+            *at = bytes;
+        }
     }
 
     /// The next `length` bytes; `None` when they do not fit.
     #[inline(always)]
-    fn room(&mut self, length: usize) -> Option<&'o mut [u8]> {
-        if length > self.free.len() {
-            return None;
-        }
-        let (room, free) = std::mem::take(&mut self.free).split_at_mut_checked(length)?;
-        self.free = free;
+    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
+        let from = self.at;
+        let room = self.out.get_mut(from..from + length)?;
+        self.at = from + length;
         Some(room)
     }
 
     /// Bytes as they are.
     #[inline(always)]
     pub(super) fn bytes<const N: usize>(&mut self, item: &str, bytes: [u8; N]) -> Result<(), EncodeError> {
-        *self.place(item)? = bytes;
+        match self.room(N).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => *place = bytes,
+            None => return Err(too_large(item.as_bytes(), N)),
+        }
         Ok(())
     }
 
@@ -368,12 +384,12 @@ impl<'o> Writer<'o> {
     /// Writes the length field; the length of the whole packet.
     #[inline]
     pub(super) fn finish(self) -> Result<usize, EncodeError> {
-        let payload = self.room.saturating_sub(self.free.len());
-        match (self.length, u16::try_from(payload)) {
-            (Some(field), Ok(length)) => *field = length.to_be_bytes(),
+        let payload = self.at.saturating_sub(HEADER_LEN);
+        match (self.out.first_chunk_mut::<HEADER_LEN>(), u16::try_from(payload)) {
+            (Some([_, _, field @ ..]), Ok(length)) => *field = length.to_be_bytes(),
             _ => return Err(too_large(b"packet", payload)),
         }
-        Ok(HEADER_LEN + payload)
+        Ok(self.at)
     }
 }
 

@@ -357,9 +357,14 @@ impl Request<'_> {
         let raw = self.as_ptr();
         // SAFETY: live request (rule 1).
         unsafe { (*raw).clength = length };
-        let headers = self.headers_out().as_ptr();
-        // SAFETY: live table (rule 1); the name is static and the value lives in the table's pool.
-        unsafe { ffi::apr_table_setn(headers, c"Content-Length".as_ptr(), text.as_ptr().cast::<c_char>()) };
+        let (headers, text) = (self.headers_out(), text.as_ptr().cast::<c_char>());
+        if headers.is_empty() {
+            // SAFETY: live table (rule 1); the name is static and the value lives in the table's pool.
+            unsafe { ffi::apr_table_addn(headers.as_ptr(), c"Content-Length".as_ptr(), text) };
+        } else {
+            // SAFETY: as above.
+            unsafe { ffi::apr_table_setn(headers.as_ptr(), c"Content-Length".as_ptr(), text) };
+        }
     }
 
     fn set_last_modified(self, value: *const c_char) {

@@ -90,7 +90,7 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     let started = Moment::now();
     let options = found.own_options.or_else(|| state.options());
     request.note_type(worker.type_name(), is_first_time);
-    let service = Service { request, vhost, is_first_time, id, name: found.name, options };
+    let service = Service { request, vhost, is_first_time, id, name: found.name, options, started };
     let (status, ended) = service.run(worker, state.original_uri());
     let ended = ended.unwrap_or_else(Moment::now);
     request.note_duration(state, ended.since(started), is_first_time);
@@ -150,6 +150,7 @@ pub(super) struct Service<'r> {
     id: &'r [u8],
     name: &'r [u8],
     options: Option<&'r RuleOptions>,
+    started: Moment,
 }
 
 impl Service<'_> {
@@ -167,6 +168,8 @@ impl Service<'_> {
         let body = facts.body();
         let mut job = worker::Request::new(&facts, body);
         self.set_options(&mut job, env);
+        // A client's body is waited for.
+        job.begun = Some(self.started).filter(|_| body == BodyKind::None);
         let mut client = Client::new(request);
         if matches!(body, BodyKind::Length(_)) && !request.is_redirected() {
             client.expect_body();

@@ -80,9 +80,9 @@ pub struct AjpSlot {
     pub max_busy: Counter,
     /// Most connections at a time; kept by `Region::connect`.
     pub max_connected: Counter,
-    /// From the first byte sent to the end of the response.
+    /// From when the request was ready to be sent to the end of the response.
     pub response_time: Histogram,
-    /// From the first byte sent to the first byte received.
+    /// From when the request was ready to be sent to the first byte received.
     pub first_byte_time: Histogram,
     history: History,
     /// Attempts that were made again, here or on another member, because one on this worker failed.

@@ -217,6 +217,9 @@ impl AjpWorker {
             let (size, waited_ms) = (self.pool.size(), millis(self.pool.acquire_timeout()));
             return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
         };
+        if lease.has_waited() {
+            request.begun = None;
+        }
         self.shared.count_used();
         let busy = self.shared.begin_request();
         let limit = essentials.busy_limit;
@@ -366,7 +369,9 @@ impl AjpWorker {
     ) -> Result<Served, Error> {
         let mut connection = self.connection(lease, only_new, scene)?;
         facts.reused = connection.is_used();
-        let started = Moment::now();
+        // Nothing was waited for if there was an idle connection that needed no probe.
+        let begun = request.begun.take().filter(|_| facts.reused && scene.essentials.prepost_timeout_ms == 0);
+        let started = begun.unwrap_or_else(Moment::now);
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
             Ok(()) => {
                 let reply = reply::Reply::new(self, scene, started);
@@ -489,13 +494,12 @@ impl AjpWorker {
         facts: &mut Facts,
     ) -> Result<(), Error> {
         let head = request.packet.bytes(request.packet_length);
-        let has_first_packet = request.body.has_first_packet();
-        let data = request.body.first_packet(limits.body_data());
-        let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
-        let sent = if !has_first_packet {
-            connection.send(&mut [IoSlice::new(head)], limits.wait())
-        } else {
+        let sent = if request.body.has_first_packet() {
+            let data = request.body.first_packet(limits.body_data());
+            let prefix = body_prefix(u16::try_from(data.len()).unwrap_or(0));
             connection.send(&mut [IoSlice::new(head), IoSlice::new(&prefix), IoSlice::new(data)], limits.wait())
+        } else {
+            connection.send(&mut [IoSlice::new(head)], limits.wait())
         };
         facts.delivered = sent.as_ref().map_or_else(|error| error.sent >= head.len(), |()| true);
         sent.map_err(|error| Error::Send {

@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::error::ReceiveError;
 use super::shared::AjpShared;
 use super::socket::{Awaited, Stream, Wait};
@@ -187,7 +189,7 @@ impl Open {
     #[cold]
     fn send_rest(
         &mut self,
-        begun: io::Result<usize>,
+        begun: Result<usize, Errno>,
         mut parts: &mut [IoSlice<'_>],
         limit: Option<Duration>,
         wait: Wait,
@@ -203,8 +205,8 @@ impl Open {
                         return Ok(());
                     }
                 }
-                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
                     let until = *deadline.get_or_insert_with(|| limit.map(|limit| Instant::now() + limit));
                     match self.stream.wait_writable(until) {
                         Ok(true) => {}
@@ -212,7 +214,7 @@ impl Open {
                         Err(cause) => return Err(SendError { sent, cause }),
                     }
                 }
-                Err(cause) => return Err(SendError { sent, cause }),
+                Err(cause) => return Err(SendError { sent, cause: cause.into() }),
             }
             written = self.stream.write(parts, wait);
         }
@@ -271,15 +273,15 @@ impl Open {
     #[cold]
     fn not_received(
         &mut self,
-        read: io::Result<usize>,
+        read: Result<usize, Errno>,
         limit: Option<Duration>,
         deadline: Option<Instant>,
     ) -> Result<(), ReceiveError> {
         match read {
-            Err(cause) if cause.kind() == ErrorKind::Interrupted => self.wait_for_rest(limit, deadline, false),
+            Err(Errno::INTR) => self.wait_for_rest(limit, deadline, false),
             // SO_RCVTIMEO.
-            Err(cause) if cause.kind() == ErrorKind::WouldBlock => Err(timed_out(limit)),
-            read => Err(self.closed(read.err())),
+            Err(Errno::AGAIN) => Err(timed_out(limit)),
+            read => Err(self.closed(read.err().map(io::Error::from))),
         }
     }
 
@@ -345,9 +347,9 @@ impl Open {
                     self.end += read;
                     self.received = self.received.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
                 }
-                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return None,
-                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) => return Some(Err(self.closed(Some(cause)))),
+                Err(Errno::AGAIN) => return None,
+                Err(Errno::INTR) => {}
+                Err(cause) => return Some(Err(self.closed(Some(cause.into())))),
             }
         }
     }
@@ -409,9 +411,9 @@ impl Open {
                         return Ok(());
                     }
                 }
-                Err(cause) if cause.kind() == ErrorKind::WouldBlock && blocking => return Err(timed_out(limit)),
-                Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(cause) => return Err(self.closed(Some(cause))),
+                Err(Errno::AGAIN) if blocking => return Err(timed_out(limit)),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(cause) => return Err(self.closed(Some(cause.into()))),
             }
             blocking = false;
         }

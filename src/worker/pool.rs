@@ -48,6 +48,7 @@ pub struct Lease<'a> {
     pool: &'a Pool,
     /// Was idle when the lease began; not looked at yet.
     first: Option<Idle>,
+    waited: bool,
 }
 
 /// A connection that is being looked after; it must come back through [`Pool::put_back`] or be dropped.
@@ -90,13 +91,14 @@ impl Pool {
     #[inline(always)]
     pub fn acquire(&self) -> Option<Lease<'_>> {
         let mut state = self.lock();
-        if state.closed || state.leased >= self.size {
+        let waited = state.closed || state.leased >= self.size;
+        if waited {
             state = self.wait_for_place(state)?;
         }
         state.leased += 1;
         let first = state.idle.pop();
         drop(state);
-        Some(Lease { pool: self, first })
+        Some(Lease { pool: self, first, waited })
     }
 
     #[cold]
@@ -205,6 +207,12 @@ impl Pool {
 }
 
 impl Lease<'_> {
+    /// Whether a place had to be waited for.
+    #[inline(always)]
+    pub fn has_waited(&self) -> bool {
+        self.waited
+    }
+
     /// The most recently used idle connection to the address of `generation`; others that are met are closed.
     #[inline(always)]
     pub fn take(&mut self, generation: u32) -> Option<Connection> {

@@ -4,104 +4,117 @@
 //! left there; they are initialised once, so that nobody pays for zeros that are overwritten at once.
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 
 /// Buffers that a thread keeps beside the first; one request needs at most three.
 const KEPT: usize = 3;
 
 thread_local! {
-    // They have destructors, which is harmless: only children serve requests, and the module stays mapped (`-z nodelete`).
-    /// The one that most requests do with; empty while it is in use.
-    static FIRST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static OTHERS: Cell<Vec<Vec<u8>>> = const { Cell::new(Vec::new()) };
+    // Not given back when a thread ends: httpd's threads end with their child, and what has no destructor needs no look whether it is alive.
+    /// The one that most requests do with; none while it is in use.
+    static FIRST: Cell<ManuallyDrop<Option<Box<[u8]>>>> = const { Cell::new(ManuallyDrop::new(None)) };
+    static OTHERS: Cell<ManuallyDrop<Vec<Box<[u8]>>>> = const { Cell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// A buffer of this thread, returned to it when dropped.
 #[derive(Debug)]
-pub(super) struct Scratch(Vec<u8>);
+pub(super) struct Scratch(Option<Box<[u8]>>);
 
 impl Scratch {
     /// One that was used before, if there is one.
+    #[inline(always)]
     pub(super) fn new() -> Self {
-        // Fails only while the thread ends; then there is nothing kept.
-        let first = FIRST.try_with(Cell::take).unwrap_or_default();
-        if first.is_empty() { Self::another() } else { Self(first) }
-    }
-
-    #[cold]
-    fn another() -> Self {
-        let buffer = OTHERS.try_with(|cell| {
-            let mut others = cell.take();
-            let buffer = others.pop();
-            cell.set(others);
-            buffer
-        });
-        Self(buffer.ok().flatten().unwrap_or_default())
+        let first = FIRST.with(|cell| ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(None))));
+        Self(first.or_else(another))
     }
 
     /// None at all, for a request that needs none.
+    #[inline(always)]
     pub(super) fn none() -> Self {
-        Self(Vec::new())
+        Self(None)
     }
 
     /// The first `length` bytes, to be written; what was in them is lost.
     pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
-        if self.0.len() < length {
+        if self.len() < length {
             // Anew, without a copy of what nobody wants: memory that is fresh from the system need not be zeroed.
-            self.0 = vec![0; length];
+            self.0 = Some(vec![0; length].into_boxed_slice());
         }
-        self.0.get_mut(..length).unwrap_or_default()
+        self.first(length)
     }
 
     /// The first `length` bytes; what was written to those that [`Self::room`] or this gave before is still there.
+    #[inline(always)]
     pub(super) fn longer_room(&mut self, length: usize) -> &mut [u8] {
-        if self.0.is_empty() {
-            return self.room(length);
+        if self.len() < length {
+            self.lengthen(length);
         }
-        if self.0.len() < length {
-            self.0.resize(length, 0);
+        self.first(length)
+    }
+
+    #[cold]
+    fn lengthen(&mut self, length: usize) {
+        let mut longer = vec![0; length];
+        let old = self.bytes(length);
+        if let Some(start) = longer.get_mut(..old.len()) {
+            start.copy_from_slice(old);
         }
-        self.0.get_mut(..length).unwrap_or_default()
+        self.0 = Some(longer.into_boxed_slice());
     }
 
     /// The first `length` bytes, at most what [`Self::room`] was asked for.
+    #[inline(always)]
     pub(super) fn bytes(&self, length: usize) -> &[u8] {
-        self.0.get(..length).unwrap_or(&self.0)
+        let all = self.0.as_deref().unwrap_or_default();
+        all.get(..length).unwrap_or(all)
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |buffer| buffer.len())
+    }
+
+    #[inline(always)]
+    fn first(&mut self, length: usize) -> &mut [u8] {
+        self.0.as_deref_mut().and_then(|buffer| buffer.get_mut(..length)).unwrap_or_default()
     }
 }
 
 impl Drop for Scratch {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.0.is_empty() {
-            self.give_back();
+        if let Some(buffer) = self.0.take() {
+            let old = FIRST.with(|cell| ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(Some(buffer)))));
+            if let Some(old) = old {
+                keep(old);
+            }
         }
     }
 }
 
-impl Scratch {
-    #[inline]
-    fn give_back(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
-        // Fails only while the thread ends; then there is nothing to keep.
-        let _ = FIRST.try_with(|cell| {
-            let old = cell.replace(buffer);
-            if !old.is_empty() {
-                keep(old);
-            }
-        });
-    }
+/// Takes a buffer beside the first.
+#[cold]
+fn another() -> Option<Box<[u8]>> {
+    with_others(Vec::pop)
 }
 
 /// Keeps a buffer beside the first.
 #[cold]
-fn keep(buffer: Vec<u8>) {
-    let _ = OTHERS.try_with(|cell| {
-        let mut others = cell.take();
+fn keep(buffer: Box<[u8]>) {
+    with_others(|others| {
         if others.len() < KEPT {
             others.push(buffer);
         }
-        cell.set(others);
     });
+}
+
+fn with_others<R>(change: impl FnOnce(&mut Vec<Box<[u8]>>) -> R) -> R {
+    OTHERS.with(|cell| {
+        let mut others = ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(Vec::new())));
+        let result = change(&mut others);
+        cell.set(ManuallyDrop::new(others));
+        result
+    })
 }
 
 #[cfg(test)]
@@ -123,6 +136,16 @@ mod tests {
         let mut many: Vec<_> = (0..KEPT * 2).map(|_| Scratch::new()).collect();
         many.iter_mut().for_each(|one| one.room(1).fill(0));
         drop(many);
-        assert_eq!((FIRST.take().len(), OTHERS.take().len()), (1, KEPT));
+        let first = FIRST.with(|cell| ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(None))));
+        assert_eq!((first.map(|buffer| buffer.len()), with_others(|others| others.len())), (Some(1), KEPT));
+    }
+
+    #[test]
+    fn longer_room_keeps_what_was_written() {
+        let mut one = Scratch::none();
+        one.longer_room(3).copy_from_slice(b"abc");
+        one.longer_room(10_000);
+        assert_eq!(one.bytes(3), b"abc");
+        assert_eq!(one.bytes(20_000).len(), 10_000);
     }
 }

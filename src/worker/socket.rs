@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -37,7 +38,7 @@ impl fmt::Display for Target {
 
 /// An open stream socket: blocking, close-on-exec, never raises SIGPIPE.
 #[derive(Debug)]
-pub struct Stream(Socket);
+pub struct Stream(OwnedFd);
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(super) enum Wait {
 
 impl From<OwnedFd> for Stream {
     fn from(socket: OwnedFd) -> Self {
-        Self(Socket::from(socket))
+        Self(socket)
     }
 }
 
@@ -61,14 +62,15 @@ impl Stream {
     }
 
     /// Reads what is there; 0 = the peer has closed.
-    pub(super) fn read(&self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
+    #[inline(always)]
+    pub(super) fn read(&self, buffer: &mut [u8], wait: Wait) -> Result<usize, Errno> {
         let flags = if wait == Wait::Yes { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         Ok(recv(&self.0, buffer, flags)?.1)
     }
 
     /// Writes what fits.
-    #[inline]
-    pub(super) fn write(&self, parts: &[IoSlice<'_>], wait: Wait) -> io::Result<usize> {
+    #[inline(always)]
+    pub(super) fn write(&self, parts: &[IoSlice<'_>], wait: Wait) -> Result<usize, Errno> {
         let flags = if wait == Wait::Yes { SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL | SendFlags::DONTWAIT };
         Ok(match parts {
             // As a rule: without the vector there is less for the kernel to copy, too.
@@ -78,12 +80,13 @@ impl Stream {
     }
 
     /// Whether it is open and nothing waits to be read. One system call, nothing is consumed.
+    #[inline(always)]
     pub(super) fn is_quiet(&self) -> bool {
         let mut byte = [0_u8; 1];
         loop {
             match recv(&self.0, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-                Err(rustix::io::Errno::INTR) => {}
-                outcome => return matches!(outcome, Err(rustix::io::Errno::AGAIN)),
+                Err(Errno::INTR) => {}
+                outcome => return matches!(outcome, Err(Errno::AGAIN)),
             }
         }
     }
@@ -168,7 +171,7 @@ pub fn connect(targets: &[Target], options: &ConnectOptions) -> io::Result<Conne
         };
         match attempt {
             Ok((socket, source_error)) => {
-                return Ok(Connected { stream: Stream(socket), target: target.clone(), source_error });
+                return Ok(Connected { stream: Stream(socket.into()), target: target.clone(), source_error });
             }
             Err(error) => last = error,
         }
@@ -225,7 +228,7 @@ impl Connecting {
         loop {
             let failed = match self.current.take() {
                 Some((socket, target, until)) => match is_connected(&socket) {
-                    Ok(true) => return Some(socket.set_nonblocking(false).map(|()| (Stream(socket), target))),
+                    Ok(true) => return Some(socket.set_nonblocking(false).map(|()| (Stream(socket.into()), target))),
                     Ok(false) if now < until => {
                         self.current = Some((socket, target, until));
                         return None;
@@ -425,6 +428,7 @@ fn wait_for(socket: &impl AsFd, events: PollFlags, deadline: Option<Instant>) ->
 )]
 mod tests {
     use super::*;
+    use socket2::SockRef;
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
     use std::os::unix::net::UnixListener;
 
@@ -451,8 +455,8 @@ mod tests {
         let good = Target::Tcp(listener.local_addr().unwrap());
         let connected = connect(&[Target::Tcp(closed_port()), good.clone()], &ConnectOptions::default()).unwrap();
         assert_eq!(connected.target, good);
-        assert!(connected.stream.0.tcp_nodelay().unwrap());
-        assert!(!connected.stream.0.nonblocking().unwrap());
+        assert!(SockRef::from(&connected.stream.0).tcp_nodelay().unwrap());
+        assert!(!SockRef::from(&connected.stream.0).nonblocking().unwrap());
     }
 
     #[test]
@@ -488,7 +492,7 @@ mod tests {
         let options = ConnectOptions { source: vec![source.into()], ..ConnectOptions::default() };
         let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
         assert!(connected.source_error.is_none());
-        assert_eq!(connected.stream.0.local_addr().unwrap().as_socket_ipv4().unwrap().ip(), &source);
+        assert_eq!(SockRef::from(&connected.stream.0).local_addr().unwrap().as_socket_ipv4().unwrap().ip(), &source);
     }
 
     #[test]
@@ -504,8 +508,8 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let options = ConnectOptions { keepalive: true, buffer: 65_536, ..ConnectOptions::default() };
         let connected = connect(&[Target::Tcp(listener.local_addr().unwrap())], &options).unwrap();
-        assert!(connected.stream.0.keepalive().unwrap());
-        assert!(connected.stream.0.recv_buffer_size().unwrap() >= 65_536);
+        assert!(SockRef::from(&connected.stream.0).keepalive().unwrap());
+        assert!(SockRef::from(&connected.stream.0).recv_buffer_size().unwrap() >= 65_536);
     }
 
     #[test]
@@ -542,7 +546,7 @@ mod tests {
         let good = Target::Tcp(listener.local_addr().unwrap());
         let (stream, target) = connecting(vec![Target::Tcp(closed_port()), good.clone()]).unwrap();
         assert_eq!(target, good);
-        assert!(!stream.0.nonblocking().unwrap());
+        assert!(!SockRef::from(&stream.0).nonblocking().unwrap());
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl ajp::Facts for Facts<'_> {
     }
 
     /// All headers in order; Content-Length as the body demands (reference: apache-side.md section 5.5).
-    #[inline(always)]
+    ///
+    /// A function of its own: its loop has the registers to itself.
+    #[inline(never)]
     fn write_headers(&self, headers: &mut Headers<'_, '_>) -> Result<(), EncodeError> {
         let mut has_length = false;
         for (name, value) in self.request.headers_in().entries() {

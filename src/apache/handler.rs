@@ -37,10 +37,14 @@ const PAYLOAD_TOO_LARGE: u16 = 413;
 pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     let is_ours =
         request.has_handler(HANDLER) || (vhost.flags.has(Flags::DIRECTORIES) && request.has_handler(DIRECTORY_HANDLER));
-    if !is_ours || request.env().get(NO_JK).is_some() {
+    if !is_ours {
         return DECLINED;
     }
-    let id = request.id(vhost);
+    let env = request.env();
+    if env.get(NO_JK).is_some() {
+        return DECLINED;
+    }
+    let id = request.id_in(env, vhost);
     #[cfg(feature = "planted-panic")]
     planted_panic(request);
     let state = request.jk_or_new();

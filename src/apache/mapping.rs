@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::apr::PoolText;
 use super::hooks::{DECLINED, OK};
-use super::request::{DIRECTORY_HANDLER, HANDLER, Request};
+use super::request::{DIRECTORY_HANDLER, Env, HANDLER, Request};
 use super::server_config::Indicator;
 use super::vhost::Vhost;
 use super::{apr, ffi};
@@ -114,7 +114,12 @@ impl<'r> Request<'r> {
     /// Request id for the log: JkRequestIdIndicator's variable, else UNIQUE_ID; empty when there is none.
     #[inline]
     pub(super) fn id<'i>(self, vhost: &Vhost) -> &'i [u8] {
-        let env = self.env();
+        self.id_in(self.env(), vhost)
+    }
+
+    /// The same where the environment is at hand.
+    #[inline]
+    pub(super) fn id_in<'i>(self, env: Env, vhost: &Vhost) -> &'i [u8] {
         if env.is_empty() {
             return b"";
         }
@@ -278,8 +283,10 @@ impl<'r> Mapping<'r> {
     }
 
     /// A sub-request of mod_autoindex for something that is no file under JkAutoAlias is left to httpd, so that it can list it.
+    #[inline(always)]
     fn is_listed_by_httpd(self, uri: &[u8]) -> bool {
-        let (Some(main), Some(folder)) = (self.request.main(), &self.vhost.auto_alias) else { return false };
+        let Some(main) = self.request.main() else { return false };
+        let Some(folder) = &self.vhost.auto_alias else { return false };
         if !main.has_handler(DIRECTORY_HANDLER) {
             return false;
         }

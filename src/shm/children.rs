@@ -41,6 +41,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::Region;
 use super::error::ShmError;
+use super::slot::AjpSlot;
 use super::tally::{self, CountCell, GenerationCell, Tally};
 
 /// One row of the table of children.
@@ -196,12 +197,18 @@ impl Region {
     }
 
     /// Counts a request on AJP worker `ajp`, and keeps its `max_busy`.
-    #[inline(always)]
     pub fn enter_ajp(&self, child: Child, ajp: usize) -> Busy<'_> {
-        let busy = self.enter(self.layout().busy_row(ajp), child);
-        if let Some(slot) = self.ajp(ajp) {
-            slot.max_busy.raise(u64::from(busy.total));
+        match self.ajp(ajp) {
+            Some(slot) => self.enter_slot(child, ajp, slot),
+            None => self.enter(None, child),
         }
+    }
+
+    /// The same where the slot of worker `ajp` is at hand.
+    #[inline(always)]
+    pub fn enter_slot(&self, child: Child, ajp: usize, slot: &AjpSlot) -> Busy<'_> {
+        let busy = self.enter(self.layout().busy_row(ajp), child);
+        slot.max_busy.raise(u64::from(busy.total));
         busy
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 use super::Region;
 use super::error::ShmError;
 use super::lb::{LbSlot, PackedSettings};
-use super::slot::{Address, AjpEssentials, AjpNumbers};
+use super::slot::{Address, AjpNumbers};
 use crate::config::LbSettings;
 
 /// What was repaired.
@@ -25,13 +25,6 @@ impl Region {
     #[must_use]
     pub fn ajp_numbers(&self, ajp: usize) -> Option<AjpNumbers> {
         self.ajp(ajp)?.numbers().or_else(|| self.planned_numbers(ajp))
-    }
-
-    /// The few of them that every request needs; `None` when they must be looked for with [`Self::ajp_numbers`].
-    #[inline(always)]
-    #[must_use]
-    pub fn ajp_essentials(&self, ajp: usize) -> Option<AjpEssentials> {
-        self.ajp(ajp)?.essentials()
     }
 
     #[cold]

@@ -31,7 +31,7 @@ use super::histogram::Histogram;
 use super::history::{History, PERIODS, Period};
 use super::probe::{Found, ProbeStreak};
 use super::sequence::{Pair, Sequence};
-use crate::balancer::route_hash;
+use crate::balancer::{State, route_hash};
 use crate::config::AjpSettings;
 
 #[cfg(not(loom))]
@@ -368,6 +368,18 @@ impl AjpSlot {
     pub fn count_used(&self, now_s: u64) {
         self.history.turn(now_s, &self.used, &self.errors);
         self.used.add(1);
+    }
+
+    /// A response has come to its end, so many nanoseconds after the request was ready to be sent, and these bytes were read from and written
+    /// to the container for it: the worker is well.
+    #[inline(always)]
+    pub fn record_response(&self, took_ns: u64, read: u64, transferred: u64) {
+        self.response_time.record(took_ns);
+        self.read.add(read);
+        self.transferred.add(transferred);
+        if self.state.get() != State::Ok {
+            self.state.set(State::Ok);
+        }
     }
 
     /// One more failed request, at `now_s`.

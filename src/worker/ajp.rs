@@ -27,7 +27,7 @@ use crate::ajp::exchange::Progress;
 use crate::ajp::request::{BODY_PREFIX_LEN, EncodeError, ForMember, body_prefix};
 use crate::balancer::{Activation, State};
 use crate::config::AjpConfig;
-use crate::shm::AjpEssentials;
+use crate::shm::{AjpEssentials, AjpSlot};
 
 mod reply;
 mod retry;
@@ -111,6 +111,7 @@ struct Tally {
 
 /// What stays the same during one request: the settings as they were at its start, and its log.
 struct Scene<'a> {
+    slot: &'a AjpSlot,
     essentials: AjpEssentials,
     limits: Limits,
     log: Log<'a>,
@@ -207,10 +208,14 @@ impl AjpWorker {
         member: &MemberContext<'_>,
         log: Log<'_>,
     ) -> Result<Served, Failure> {
-        let essentials = self.shared.essentials();
-        let scene = Scene { limits: self.limits(&essentials, request), essentials, log };
+        // Always there, because the worker is in the plan of the shared memory.
+        let Some(slot) = self.shared.slot() else {
+            return Err(self.give_up(Error::ContactDisabled, Tally::default(), true, log));
+        };
+        let essentials = self.shared.essentials(slot);
+        let scene = Scene { slot, limits: self.limits(&essentials, request), essentials, log };
         if let Err(error) = self.prepare(request, downstream, member, &scene) {
-            self.shared.count_used();
+            slot.count_used(self.shared.now_s());
             return Err(self.give_up(error, Tally::default(), false, log));
         }
         let Some(mut lease) = self.pool.acquire() else {
@@ -220,14 +225,14 @@ impl AjpWorker {
         if lease.has_waited() {
             request.begun = None;
         }
-        self.shared.count_used();
-        let busy = self.shared.begin_request();
+        slot.count_used(self.shared.now_s());
+        let busy = self.shared.begin_request(slot);
         let limit = essentials.busy_limit;
         if limit > 0 && busy.total() > limit {
             return Err(self.give_up(Error::BusyLimit { limit }, Tally::default(), true, log));
         }
-        if self.shared.state() == State::Error {
-            self.shared.set_state(State::Probe);
+        if slot.state.get() == State::Error {
+            slot.state.set(State::Probe);
         }
         let mut facts = Facts::new();
         match self.attempt(&mut lease, false, request, downstream, &scene, &mut facts) {
@@ -388,7 +393,7 @@ impl AjpWorker {
                 return Err(error);
             }
         };
-        self.shared.record_response(served.ended.nanos_since(started), read, transferred);
+        scene.slot.record_response(served.ended.nanos_since(started), read, transferred);
         if !keep || request.options.disable_reuse || !connection.is_drained() {
             return Ok(served);
         }

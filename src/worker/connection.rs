@@ -14,11 +14,9 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-
 use super::error::ReceiveError;
 use super::shared::AjpShared;
-use super::socket::{Awaited, Stream, Wait};
+use super::socket::{Awaited, Errno, Stream, Wait};
 use crate::ajp::HEADER_LEN;
 use crate::ajp::packet::{FrameError, split_packet, whole_packet};
 use crate::ajp::request::CPING;

@@ -80,7 +80,8 @@ impl AjpShared {
     }
 
     /// The slot; `None` never happens for an index of the plan, and then counts as a worker that is switched off.
-    fn slot(&self) -> Option<&AjpSlot> {
+    #[inline(always)]
+    pub fn slot(&self) -> Option<&AjpSlot> {
         self.shared.region.ajp(self.ajp)
     }
 
@@ -91,8 +92,8 @@ impl AjpShared {
 
     /// The few of them that every request needs.
     #[inline(always)]
-    pub fn essentials(&self) -> shm::AjpEssentials {
-        match self.shared.region.ajp_essentials(self.ajp) {
+    pub fn essentials(&self, slot: &AjpSlot) -> shm::AjpEssentials {
+        match slot.essentials() {
             Some(essentials) => essentials,
             None => self.replaced_essentials(),
         }
@@ -133,11 +134,10 @@ impl AjpShared {
         })
     }
 
-    /// One more request for this worker.
-    pub fn count_used(&self) {
-        if let Some(slot) = self.slot() {
-            slot.count_used(self.shared.now_s());
-        }
+    /// Unix time in seconds.
+    #[inline(always)]
+    pub fn now_s(&self) -> u64 {
+        self.shared.now_s()
     }
 
     /// One more failed request; returns the new count.
@@ -187,27 +187,6 @@ impl AjpShared {
         self.count(|slot| &slot.transferred, transferred);
     }
 
-    /// A response has come to its end, so many nanoseconds after the request was sent, and these bytes were read from and written to the
-    /// container for it: the worker is well.
-    #[inline]
-    pub fn record_response(&self, took_ns: u64, read: u64, transferred: u64) {
-        let Some(slot) = self.slot() else { return };
-        slot.response_time.record(took_ns);
-        slot.read.add(read);
-        slot.transferred.add(transferred);
-        if slot.state.get() != State::Ok {
-            slot.state.set(State::Ok);
-        }
-    }
-
-    #[inline]
-    /// The first byte of a response has come, so many nanoseconds after the request was sent.
-    pub fn record_first_byte_time(&self, took_ns: u64) {
-        if let Some(slot) = self.slot() {
-            slot.first_byte_time.record(took_ns);
-        }
-    }
-
     /// How long responses took, and how long their first bytes; `None` never happens for an index of the plan.
     pub fn times(&self) -> Option<(&shm::Histogram, &shm::Histogram)> {
         self.slot().map(|slot| (&slot.response_time, &slot.first_byte_time))
@@ -215,8 +194,8 @@ impl AjpShared {
 
     /// A request begins; it is busy while the guard lives.
     #[inline(always)]
-    pub fn begin_request(&self) -> shm::Busy<'_> {
-        self.shared.region.enter_ajp(self.shared.child(), self.ajp)
+    pub fn begin_request(&self, slot: &AjpSlot) -> shm::Busy<'_> {
+        self.shared.region.enter_slot(self.shared.child(), self.ajp, slot)
     }
 
     /// A connection was opened; it is counted while the guard lives.

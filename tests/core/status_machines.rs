@@ -159,7 +159,7 @@ fn pools_are_shown_with_their_connections() {
     let desk = Desk::with("worker.m1.connection_pool_size=7\n");
     let m1 = desk.lbs()[0].workers().next().unwrap().shared();
     let connections = [(); 3].map(|()| m1.connect());
-    let busy = m1.begin_request();
+    let busy = m1.begin_request(m1.slot().unwrap());
     let page = json(&desk, "");
     let expected = json!({"connections": 3, "busy": 1, "idle": 2, "size_per_child": 7});
     assert_eq!(page["balancers"][0]["members"][0]["pool"], expected);

@@ -15,6 +15,7 @@ use super::{AjpWorker, Facts, Limits, Scene, Served, ServerErrorPage};
 use crate::ajp::exchange::{End, Event, Exchange};
 use crate::ajp::request::{END_OF_BODY, body_prefix};
 use crate::ajp::response::ResponseHead;
+use crate::shm::AjpSlot;
 
 /// What Tomcat answers to a wrong secret (reference: ajp-side.md section 11.5, row 116).
 const FORBIDDEN: u16 = 403;
@@ -22,6 +23,7 @@ const FORBIDDEN: u16 = 403;
 /// State of the answer.
 pub(super) struct Reply<'w> {
     worker: &'w AjpWorker,
+    slot: &'w AjpSlot,
     limits: &'w Limits,
     log: Log<'w>,
     /// When the request was sent, until the first byte has come.
@@ -39,6 +41,7 @@ impl<'w> Reply<'w> {
     pub(super) fn new(worker: &'w AjpWorker, scene: &'w Scene<'w>, started: Moment) -> Self {
         Self {
             worker,
+            slot: scene.slot,
             limits: &scene.limits,
             log: scene.log,
             unanswered_since: Some(started),
@@ -89,7 +92,7 @@ impl<'w> Reply<'w> {
             let received = connection.receive(self.limits.wait());
             received.map_err(|error| self.limits.receive_error(connection.address(), error))?;
             if let Some(started) = self.unanswered_since.take() {
-                self.worker.shared.record_first_byte_time(Moment::now().nanos_since(started));
+                self.slot.first_byte_time.record(Moment::now().nanos_since(started));
             }
             while let Some(payload) = connection.whole_packet() {
                 if let Some(bytes) = exchange.plain_body(payload) {

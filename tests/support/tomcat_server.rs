@@ -210,6 +210,12 @@ impl TomcatServer {
     /// Stops it from running without ending it (SIGSTOP): it accepts connections, as the kernel does that, and never answers.
     pub(crate) fn freeze(&mut self) {
         process::signal(&mut self.child, Signal::STOP);
+        // A thread that still runs may begin an answer and stop in the middle of it.
+        let threads = format!("/proc/{}/task", self.child.id());
+        wait::until(PATIENCE, "Tomcat to stand still", || {
+            fs::read_dir(&threads)
+                .is_ok_and(|mut all| all.all(|thread| thread.is_ok_and(|one| is_stopped(&one.path()))))
+        });
     }
 
     /// Lets it run on after [`TomcatServer::freeze`].
@@ -414,6 +420,13 @@ impl Pattern {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)).to_le_bytes()
     }
+}
+
+/// Whether the kernel has stopped the thread with this folder in /proc.
+fn is_stopped(thread: &Path) -> bool {
+    let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    // The state comes behind the name, which is in parentheses and may hold any byte.
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
 }
 
 #[cfg(test)]

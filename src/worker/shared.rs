@@ -80,7 +80,7 @@ impl AjpShared {
     }
 
     /// The slot; `None` never happens for an index of the plan, and then counts as a worker that is switched off.
-    fn slot(&self) -> Option<&AjpSlot> {
+    pub(super) fn slot(&self) -> Option<&AjpSlot> {
         self.shared.region.ajp(self.ajp)
     }
 

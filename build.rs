@@ -54,7 +54,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_pstrmemdup",
     "apr_sockaddr_ip_get",
     "apr_stat",
-    "apr_table_(addn|elts|get|make|setn|unset|mergen)",
+    "apr_table_(addn|copy|elts|get|make|setn|unset|mergen)",
     "jk_shim_.*",
 ];
 

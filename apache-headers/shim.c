@@ -35,16 +35,3 @@ apr_status_t jk_shim_bucket_keep(apr_bucket *bucket, apr_pool_t *pool, const cha
         return status;
     return apr_bucket_read(bucket, data, length, APR_BLOCK_READ);
 }
-
-void jk_shim_table_add(apr_table_t *table, const apr_table_t *more)
-{
-#ifdef APR_OVERLAP_TABLES_ADD
-    apr_table_overlap(table, more, APR_OVERLAP_TABLES_ADD);
-#else
-    const apr_array_header_t *array = apr_table_elts(more);
-    const apr_table_entry_t *entries = (const apr_table_entry_t *)array->elts;
-    int i;
-    for (i = 0; i < array->nelts; i++)
-        apr_table_addn(table, entries[i].key, entries[i].val);
-#endif
-}

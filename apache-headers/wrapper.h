@@ -38,7 +38,4 @@ int jk_shim_bucket_is_eos(const apr_bucket *bucket);
 /* The bytes of a bucket; they stay unchanged as long as the bucket is there, whatever the filters do. */
 apr_status_t jk_shim_bucket_keep(apr_bucket *bucket, apr_pool_t *pool, const char **data, apr_size_t *length);
 
-/* Adds the entries of `more` behind those of `table`, without a copy of their texts. */
-void jk_shim_table_add(apr_table_t *table, const apr_table_t *more);
-
 #endif

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use super::ffi;
 use crate::ajp::codes::Name;
+use crate::shm::{TEXT_MAX, Text};
 
 /// A memory pool of httpd.
 #[derive(Clone, Copy)]
@@ -44,14 +45,28 @@ impl Pool {
         unsafe { std::slice::from_raw_parts(copy.cast::<u8>(), bytes.len().saturating_add(1)) }
     }
 
-    /// Rooms for texts, all in one piece of the pool; they live as long as the pool, which the caller's `'p` must not exceed.
+    /// Rooms for two texts out of shared memory, which are put there, and for others, all in one piece of the pool; they live as long as
+    /// the pool, which the caller's `'p` must not exceed.
     #[inline]
-    pub(super) fn rooms<'p, const N: usize, const WORDS: usize>(self) -> &'p mut [Room<WORDS>; N] {
-        let rooms = self.raw(size_of::<[Room<WORDS>; N]>()).cast::<[Room<WORDS>; N]>();
-        // SAFETY: APR gave room for these arrays of bytes.
-        unsafe { rooms.write([const { Room([[0; 8]; WORDS]) }; N]) };
+    pub(super) fn rooms<'p, const N: usize, const WORDS: usize>(self, texts: [&Text; 2]) -> &'p mut Rooms<N, WORDS> {
+        let rooms = self.raw(size_of::<Rooms<N, WORDS>>()).cast::<Rooms<N, WORDS>>();
+        let [one, other] = texts.map(Text::stored);
+        // SAFETY: APR gave room for all of them, aligned to 8.
+        let first = unsafe { &raw mut (*rooms).texts };
+        // SAFETY: as above.
+        let others = unsafe { &raw mut (*rooms).others };
+        // SAFETY: as above.
+        unsafe { first.write([*one, *other]) };
+        // SAFETY: as above.
+        unsafe { others.write([const { Room([[0; 8]; WORDS]) }; N]) };
         // SAFETY: initialised above; nobody else knows this memory.
-        unsafe { &mut *rooms }
+        let rooms = unsafe { &mut *rooms };
+        for (room, text) in rooms.texts.iter_mut().zip(texts) {
+            if let Some(end) = room.get_mut(text.as_bytes().len()) {
+                *end = 0;
+            }
+        }
+        rooms
     }
 
     /// A copy of `bytes` in the pool.
@@ -104,30 +119,92 @@ impl Pool {
     }
 }
 
-/// Names of entries that tables get together, prepared once: APR adds them at one go, without a look at each name. One name, and then two
-/// halves of the same meanings.
+/// Names of entries that a table gets together, prepared once: a copy of all of them takes the place of the table, which APR makes at one
+/// go, without a look at each name. Names of entries that are there already, one name, and then two halves of the same meanings.
 #[derive(Debug)]
-pub(super) struct Form<const HALF: usize>(NonNull<ffi::apr_table_t>);
+pub(super) struct Form<const THERE: usize, const HALF: usize>(NonNull<ffi::apr_table_t>);
 
 // SAFETY: the table is never changed after `new`, and the texts in it are constants.
-unsafe impl<const HALF: usize> Send for Form<HALF> {}
+unsafe impl<const THERE: usize, const HALF: usize> Send for Form<THERE, HALF> {}
 // SAFETY: as above.
-unsafe impl<const HALF: usize> Sync for Form<HALF> {}
+unsafe impl<const THERE: usize, const HALF: usize> Sync for Form<THERE, HALF> {}
 
-impl<const HALF: usize> Form<HALF> {
-    const ENTRIES: usize = 1 + 2 * HALF;
+impl<const THERE: usize, const HALF: usize> Form<THERE, HALF> {
+    /// So many entries of others are taken along.
+    const OTHERS: usize = 4;
+    /// ... and what is added afterwards finds room without another allocation.
+    const SPARE: usize = Self::OTHERS + 2;
 
     /// Lives as long as `pool`.
-    pub(super) fn new(pool: Pool, head: &'static CStr, halves: [[&'static CStr; HALF]; 2]) -> Option<Self> {
-        let count = c_int::try_from(Self::ENTRIES).unwrap_or(0);
+    pub(super) fn new(
+        pool: Pool,
+        there: [&'static CStr; THERE],
+        head: &'static CStr,
+        halves: [[&'static CStr; HALF]; 2],
+    ) -> Option<Self> {
+        let room = c_int::try_from(THERE + 1 + 2 * HALF + Self::SPARE).unwrap_or(0);
         // SAFETY: the pool is live (rule 1).
-        let table = NonNull::new(unsafe { ffi::apr_table_make(pool.as_ptr(), count) })?;
-        for name in std::iter::once(head).chain(halves.into_iter().flatten()) {
+        let table = NonNull::new(unsafe { ffi::apr_table_make(pool.as_ptr(), room) })?;
+        for name in there.into_iter().chain([head]).chain(halves.into_iter().flatten()) {
             Table(table).add_static(name, c"");
         }
         Some(Self(table))
     }
+
+    /// A table of `pool` with the entries of `old`, a table of that pool, and all of this form: `head` for the first name that is not there
+    /// yet, and `half` for both halves. `None`: `old` has not just what is expected to be there and a few entries of others, or what it has
+    /// might have a name of this form.
+    #[inline]
+    pub(super) fn filled(&self, pool: Pool, old: Table, head: PoolText, half: &[PoolText; HALF]) -> Option<Table> {
+        let names = Table(self.0).raw_entries().first_chunk::<THERE>()?;
+        let mut there = [std::ptr::null_mut::<c_char>(); THERE];
+        let mut others = 0;
+        for entry in old.raw_entries() {
+            match names.iter().zip(&mut there).find(|(name, _)| std::ptr::eq(name.key, entry.key)) {
+                Some((_, value)) if value.is_null() => *value = entry.val,
+                None if others < Self::OTHERS && Self::is_of_others(entry) => others += 1,
+                _ => return None,
+            }
+        }
+        if there.iter().any(|value| value.is_null()) {
+            return None;
+        }
+        // SAFETY: the pool is live (rule 1), and the table is (`new`); it has only constants.
+        let new = Table(NonNull::new(unsafe { ffi::apr_table_copy(pool.as_ptr(), self.0.as_ptr()) })?);
+        // SAFETY: live table, made above.
+        let array = unsafe { ffi::apr_table_elts(new.as_ptr()) };
+        // SAFETY: a live table has an element array.
+        let array = unsafe { array.read() };
+        let count = usize::try_from(array.nelts).unwrap_or(0);
+        // SAFETY: APR keeps `nelts` initialised entries at `elts`; nobody else knows this table yet.
+        let entries = unsafe { std::slice::from_raw_parts_mut(array.elts.cast::<ffi::apr_table_entry_t>(), count) };
+        let (known, rest) = entries.split_first_chunk_mut::<THERE>()?;
+        let (first, halves) = rest.split_first_mut()?;
+        let (first_half, halves) = halves.split_first_chunk_mut::<HALF>()?;
+        let second_half = halves.first_chunk_mut::<HALF>()?;
+        for (entry, value) in known.iter_mut().zip(there) {
+            entry.val = value;
+        }
+        first.val = head.0.cast_mut();
+        for ((one, other), text) in first_half.iter_mut().zip(second_half).zip(half) {
+            one.val = text.0.cast_mut();
+            other.val = text.0.cast_mut();
+        }
+        if others > 0 {
+            new.add_others(old, Self::is_of_others);
+        }
+        Some(new)
+    }
+
+    /// Whether the name of an entry has another first letter than all names of forms.
+    fn is_of_others(entry: &ffi::apr_table_entry_t) -> bool {
+        // SAFETY: a key is NUL-terminated (rule 4), so it has a first byte.
+        !entry.key.is_null() && !unsafe { entry.key.cast::<u8>().read() }.eq_ignore_ascii_case(&FORM_LETTER)
+    }
 }
+
+/// What every name of a form begins with.
+const FORM_LETTER: u8 = b'J';
 
 /// Room for one text in a pool: words of eight bytes, the last of which is NUL.
 #[repr(transparent)]
@@ -142,8 +219,23 @@ impl<const WORDS: usize> Room<WORDS> {
             *end = [0; 8];
         }
         // What starts beyond its room is empty.
-        let text = self.0.as_flattened().get(start..).filter(|text| !text.is_empty());
-        PoolText(text.map_or(c"".as_ptr(), |text| text.as_ptr().cast::<c_char>()))
+        let first = self.0.as_flattened().get(start);
+        PoolText(first.map_or(c"".as_ptr(), |first| std::ptr::from_ref(first).cast::<c_char>()))
+    }
+}
+
+/// What [`Pool::rooms`] makes.
+#[repr(C)]
+pub(super) struct Rooms<const N: usize, const WORDS: usize> {
+    texts: [[u8; TEXT_MAX + 1]; 2],
+    pub(super) others: [Room<WORDS>; N],
+}
+
+impl<const N: usize, const WORDS: usize> Rooms<N, WORDS> {
+    /// The two texts.
+    #[inline]
+    pub(super) fn texts(&self) -> [PoolText; 2] {
+        self.texts.each_ref().map(|text| PoolText(text.as_ptr().cast::<c_char>()))
     }
 }
 
@@ -273,27 +365,12 @@ impl Table {
         unsafe { ffi::apr_table_addn(self.as_ptr(), name, value) };
     }
 
-    /// Adds an entry for each name of `form`, keeping others of those names, with texts of the table's pool: `head` for the first name, and
-    /// `half` for both halves.
-    #[inline]
-    pub(super) fn add_form<const HALF: usize>(self, form: &Form<HALF>, head: PoolText, half: &[PoolText; HALF]) {
-        // SAFETY: live tables (rule 1); the texts of the form outlive every pool.
-        unsafe { ffi::jk_shim_table_add(self.as_ptr(), form.0.as_ptr()) };
-        // SAFETY: live table (rule 1).
-        let array = unsafe { ffi::apr_table_elts(self.as_ptr()) };
-        // SAFETY: a live table has an element array.
-        let array = unsafe { array.read() };
-        let count = usize::try_from(array.nelts).unwrap_or(0);
-        let Some(others) = count.checked_sub(Form::<HALF>::ENTRIES) else { return };
-        let added = array.elts.cast::<ffi::apr_table_entry_t>().wrapping_add(others);
-        // SAFETY: the last entries are those that were just added; nobody else looks at this table meanwhile (rule 1).
-        let added = unsafe { std::slice::from_raw_parts_mut(added, Form::<HALF>::ENTRIES) };
-        let Some((first, halves)) = added.split_first_mut() else { return };
-        let Some((first_half, second_half)) = halves.split_first_chunk_mut::<HALF>() else { return };
-        first.val = head.0.cast_mut();
-        for ((one, other), text) in first_half.iter_mut().zip(second_half).zip(half) {
-            one.val = text.0.cast_mut();
-            other.val = text.0.cast_mut();
+    /// Adds those entries of `old`, a table of the same pool, that `is_wanted` names.
+    #[cold]
+    fn add_others(self, old: Self, is_wanted: impl Fn(&ffi::apr_table_entry_t) -> bool) {
+        for entry in old.raw_entries().iter().filter(|entry| is_wanted(entry)) {
+            // SAFETY: live table (rule 1); both texts live as long as the pool of both tables.
+            unsafe { ffi::apr_table_addn(self.as_ptr(), entry.key, entry.val) };
         }
     }
 

@@ -26,7 +26,8 @@ use crate::worker::clock::Moment;
 use crate::worker::lb::{Balance, LbWorker, Trail};
 use crate::worker::{self, BodyKind, Failure, Log, Served};
 
-const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
+/// The note about the kind of worker.
+pub(super) const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
 /// The note about the route that was sent.
 pub(super) const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
 const NOTE_DURATION: &CStr = c"JK_REQUEST_DURATION";
@@ -190,7 +191,7 @@ impl Service<'_> {
                 let balance = self.balance(lb, env, forced_route, &cookies, uri);
                 let mut trail = Trail::default();
                 let result = lb.service(&mut job, &mut client, &balance, log, &mut trail);
-                self.note_members(forced_route.or(trail.route()), &trail);
+                self.note_members(forced_route, &trail);
                 result
             }
             Worker::Status(status) => return (super::status::serve(request, vhost, status, log), None),

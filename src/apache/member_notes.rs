@@ -2,14 +2,16 @@
 //! (reference: lb-shm-status.md section 2.13).
 //!
 //! Not here: what is told (`worker::lb::MemberReport`), notes that every request has (`handler.rs`). The surprising thing: a request that
-//! the first member served, as nearly all are, gets all names at once, as a copy of a table that was prepared at the start, and their texts
-//! afterwards.
+//! the first member served, as nearly all are, gets another table of notes: a copy of one that was prepared at the start, with all names, to
+//! which the values and the other notes of the request are put.
 
 use std::ffi::CStr;
 
 use super::apr::{Form, Pool, PoolText};
-use super::handler::{NOTE_ROUTE, Service};
+use super::handler::{NOTE_ROUTE, NOTE_TYPE, Service};
+use super::mapping::NOTE_WORKER;
 use crate::balancer::{Activation, State};
+use crate::shm::Text;
 use crate::worker::lb::{Last, MemberReport, Trail};
 
 /// The notes about the first member.
@@ -40,25 +42,29 @@ const LAST_NOTES: [&CStr; 10] = [
     c"JK_LB_LAST_STATE",
 ];
 
-/// To add the route, the notes about the first member and those about the last one.
-pub(super) type MemberNotes = Form<10>;
+/// The notes that are there before a member is chosen, the route, the notes about the first member and those about the last one.
+pub(super) type MemberNotes = Form<2, 10>;
 
 /// The names of all of them; lives as long as `pool`.
 pub(super) fn prepare(pool: Pool) -> Option<MemberNotes> {
-    Form::new(pool, NOTE_ROUTE, [FIRST_NOTES, LAST_NOTES])
+    Form::new(pool, [NOTE_WORKER, NOTE_TYPE], NOTE_ROUTE, [FIRST_NOTES, LAST_NOTES])
 }
 
 impl Service<'_> {
     /// Notes for mod_log_config: the route that was sent, and the members (reference: lb-shm-status.md section 2.13).
     #[inline]
-    pub(super) fn note_members(&self, route: Option<&[u8]>, trail: &Trail<'_>) {
-        if let (Some(route), Some(first), Last::First, true) = (route, &trail.first, &trail.last, self.is_first_time) {
+    pub(super) fn note_members(&self, forced_route: Option<&[u8]>, trail: &Trail<'_>) {
+        if let (None, Some(route), Some(first), Last::First, true) =
+            (forced_route, trail.route(), &trail.first, &trail.last, self.is_first_time)
+        {
             let (notes, pool) = (self.request.notes(), self.request.pool());
-            let texts = member_texts(pool, first);
-            notes.add_form(&self.vhost.member_notes, pool.owned_text(route), &texts);
-            return;
+            let (route, texts) = route_and_texts(pool, route, first);
+            if let Some(notes) = self.vhost.member_notes.filled(pool, notes, route, &texts) {
+                self.request.set_notes(notes);
+                return;
+            }
         }
-        self.note_members_one_by_one(route, trail);
+        self.note_members_one_by_one(forced_route.or(trail.route().map(Text::as_bytes)), trail);
     }
 
     /// Where some notes may be there already, some are missing, or the members differ.
@@ -75,7 +81,7 @@ impl Service<'_> {
             Last::Other(last) => Some(last),
         };
         for (names, report) in [(FIRST_NOTES, Some(first)), (LAST_NOTES, last)] {
-            let texts = report.map(|report| member_texts(pool, report));
+            let texts = report.map(|report| route_and_texts(pool, &Text::default(), report).1);
             for (name, text) in names.into_iter().zip(texts.into_iter().flatten()) {
                 notes.set_text(name, text);
             }
@@ -83,23 +89,32 @@ impl Service<'_> {
     }
 }
 
-/// The texts of the notes about a member.
+/// The texts of the notes about a route and a member.
 #[inline]
-fn member_texts(pool: Pool, report: &MemberReport<'_>) -> [PoolText; 10] {
+fn route_and_texts(pool: Pool, route: &Text, report: &MemberReport<'_>) -> (PoolText, [PoolText; 10]) {
     let MemberReport { value, accessed, sessions, read, transferred, errors, busy, .. } = *report;
-    let name = pool.owned_text(report.name);
-    let rooms = pool.rooms::<7, { Decimal::WORDS }>();
-    let [at_value, at_accessed, at_sessions, at_read, at_transferred, at_errors, at_busy] = rooms;
+    let rooms = pool.rooms::<5, { Decimal::WORDS }>([route, report.name]);
+    let [route, name] = rooms.texts();
+    let [at_value, at_accessed, at_sessions, at_read, at_transferred] = &mut rooms.others;
     let value = at_value.text(|room| Decimal::put(value, room));
     let accessed = at_accessed.text(|room| Decimal::put(accessed, room));
     let sessions = at_sessions.text(|room| Decimal::put(sessions, room));
     let read = at_read.text(|room| Decimal::put(read, room));
     let transferred = at_transferred.text(|room| Decimal::put(transferred, room));
-    let errors = at_errors.text(|room| Decimal::put(errors, room));
-    let busy = at_busy.text(|room| Decimal::put(busy, room));
+    let (errors, busy) = (small_number(pool, errors), small_number(pool, busy));
     let (activation, state) = (activation_text(report.activation), state_text(report.state));
     let (activation, state) = (PoolText::constant(activation), PoolText::constant(state));
-    [name, value, accessed, sessions, read, transferred, errors, busy, activation, state]
+    (route, [name, value, accessed, sessions, read, transferred, errors, busy, activation, state])
+}
+
+/// The text of a number that is nearly always one digit.
+#[inline]
+fn small_number(pool: Pool, number: u64) -> PoolText {
+    const DIGITS: [&CStr; 10] = [c"0", c"1", c"2", c"3", c"4", c"5", c"6", c"7", c"8", c"9"];
+    match usize::try_from(number).ok().and_then(|number| DIGITS.get(number)) {
+        Some(digit) => PoolText::constant(digit),
+        None => pool.owned_text(Decimal::of(number).text()),
+    }
 }
 
 /// A number as text, at the end of its room and with NUL behind it.

@@ -66,16 +66,22 @@ pub trait Member {
     /// [`MemberView::route_hash`] above, [`MemberView::domain_hash`] below.
     fn hashes(&self) -> u64;
 
+    /// [`State::takes_requests`] of its state.
+    #[inline]
+    fn takes_requests(&self) -> bool {
+        self.state().takes_requests()
+    }
+
     /// New work may go here.
     #[inline]
     fn takes_new_work(&self) -> bool {
-        self.state().takes_requests() && self.rank() < NOBODYS_RANK
+        self.takes_requests() && self.rank() < NOBODYS_RANK
     }
 
     /// Requests of sessions that belong here may go here.
     #[inline]
     fn takes_its_sessions(&self) -> bool {
-        self.state().takes_requests() && self.rank() < rank(Activation::Stopped, i32::MIN)
+        self.takes_requests() && self.rank() < rank(Activation::Stopped, i32::MIN)
     }
 }
 
@@ -280,9 +286,10 @@ struct Best {
 #[inline]
 fn nearest_and_least<M: Member>(best: &mut Best, members: &[M], first_index: usize, value_mask: u64) {
     for (index, member) in (first_index..).zip(members) {
-        let state = member.state();
-        if !state.takes_requests() {
-            best.met_busy |= state == State::Busy;
+        if !member.takes_requests() {
+            // Who takes requests at the second look may have been busy at the first.
+            let state = member.state();
+            best.met_busy |= state == State::Busy || state.takes_requests();
             continue;
         }
         let rank = member.rank();

@@ -144,6 +144,12 @@ impl StateCell {
         state_from_code(self.0.load(Ordering::Acquire))
     }
 
+    /// [`State::takes_requests`], for the walk over all members.
+    #[inline]
+    pub fn takes_requests(&self) -> bool {
+        self.0.load(Ordering::Acquire) <= State::Forced as u32
+    }
+
     /// Sets the state whatever it was.
     pub fn set(&self, state: State) {
         self.0.store(state as u32, Ordering::Release);
@@ -205,6 +211,13 @@ impl Text {
         let (text, length) = self.bytes.split_at_checked(TEXT_MAX).unwrap_or_default();
         let length = length.first().map_or(0, |&length| usize::from(length));
         text.get(..length).unwrap_or(text)
+    }
+
+    /// What is stored: the bytes, whatever, and their number.
+    #[inline]
+    #[must_use]
+    pub fn stored(&self) -> &[u8; TEXT_MAX + 1] {
+        &self.bytes
     }
 
     /// The text up to its first byte that is not UTF-8 (only a damaged mapping has one).
@@ -376,6 +389,14 @@ mod tests {
             assert_eq!(activation_from_code(code), Activation::Stopped);
             assert_eq!(method_from_code(code), Method::Request);
             assert_eq!(lock_from_code(code), Lock::Optimistic);
+        }
+    }
+
+    #[test]
+    fn a_code_takes_requests_as_its_state_does() {
+        for code in (0..=8).chain([99, u32::MAX]) {
+            let cell = StateCell(AtomicU32::new(code));
+            assert_eq!(cell.takes_requests(), cell.get().takes_requests(), "{code}");
         }
     }
 

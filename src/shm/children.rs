@@ -213,6 +213,7 @@ impl Region {
     }
 
     /// Counts a request on load balancer `lb`, and keeps its `max_busy`.
+    #[inline(always)]
     pub fn enter_lb(&self, child: Child, lb: usize) -> Busy<'_> {
         let busy = self.enter(self.layout().lb_row(lb), child);
         if let Some(slot) = self.lb(lb) {

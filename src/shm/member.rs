@@ -323,6 +323,11 @@ impl Member for MemberSlot {
     }
 
     #[inline]
+    fn takes_requests(&self) -> bool {
+        self.state.takes_requests()
+    }
+
+    #[inline]
     fn rank(&self) -> u64 {
         self.rank.get()
     }

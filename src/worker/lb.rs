@@ -63,6 +63,8 @@ struct Member {
     /// Index of the member's slot.
     slot: usize,
     worker: Arc<AjpWorker>,
+    /// The worker's, as the notes want it. Longer ones than fit have no slot.
+    name: Text,
 }
 
 /// A rule's activation of a member, by the member's name.
@@ -163,7 +165,11 @@ impl LbWorker {
     /// A balancer over `members`, in the order of their slots.
     pub fn new(config: LbConfig, shared: Arc<Shared>, lb: usize, workers: Vec<Arc<AjpWorker>>) -> Self {
         let slots = shared.region.plan().members_of(lb);
-        let members = slots.zip(workers).map(|(slot, worker)| Member { slot, worker }).collect();
+        let member = |(slot, worker): (usize, Arc<AjpWorker>)| {
+            let name = Text::new(worker.name()).unwrap_or_default();
+            Member { slot, worker, name }
+        };
+        let members = slots.zip(workers).map(member).collect();
         Self {
             config,
             shared,
@@ -216,10 +222,16 @@ impl LbWorker {
             round: 0,
         };
         self.begin(&mut run);
-        let is_left = self.has_attempt_left(&mut run);
-        let mut result = if is_left { self.turn(&mut run, request, downstream, trail) } else { Err(nobody()) };
-        if result.is_err() {
-            result = self.go_on(&mut run, request, downstream, trail, (result, is_left));
+        let mut result = None;
+        while self.has_attempt_left(&mut run) {
+            let outcome = result.insert(self.turn(&mut run, request, downstream, trail));
+            if outcome.is_ok() || !self.may_go_on(&mut run, outcome, downstream, trail) {
+                break;
+            }
+        }
+        let result = result.unwrap_or_else(|| Err(nobody()));
+        if !matches!(trail.last, Last::First) {
+            self.end(&run, &result, trail);
         }
         if run.queued {
             downstream.queue_header(None);
@@ -227,34 +239,18 @@ impl LbWorker {
         result
     }
 
-    /// After a first turn that failed, or could not be because `is_left` was false.
+    /// After any but a first turn that went well.
     #[cold]
-    fn go_on<'l>(
-        &'l self,
-        run: &mut Run<'_>,
-        request: &mut Request<'_>,
-        downstream: &mut dyn Downstream,
-        trail: &mut Trail<'l>,
-        (mut result, is_left): (Result<Served, Failure>, bool),
-    ) -> Result<Served, Failure> {
-        let mut goes_on = is_left && self.may_go_on(run, &result, downstream, trail);
-        while goes_on && self.has_attempt_left(run) {
-            result = self.turn(run, request, downstream, trail);
-            goes_on = self.may_go_on(run, &result, downstream, trail);
-        }
-        if let Err(failure) = &result
+    fn end<'l>(&'l self, run: &Run<'_>, result: &Result<Served, Failure>, trail: &mut Trail<'l>) {
+        if let Err(failure) = result
             && (failure.recoverable || failure.attempts == 0)
         {
             self.explain_failed(&failure.error, run);
         }
-        if trail.last == Last::First {
-            return result;
-        }
-        trail.last = match run.tried.and_then(|index| Some((index, self.members.get(index)?))) {
-            Some((index, member)) => Last::Other(self.report(member, index, run)),
+        trail.last = match run.tried.and_then(|index| self.members.get(index)) {
+            Some(member) => Last::Other(self.report(member, run)),
             None => Last::Nobody,
         };
-        result
     }
 
     /// Chooses a member and tries it.
@@ -275,7 +271,7 @@ impl LbWorker {
         let route = trail.route.as_ref().map(Text::as_bytes).unwrap_or_default();
         let result = self.attempt(run, member, route, request, downstream);
         if trail.first.is_none() {
-            trail.first = Some(self.report(member, index, run));
+            trail.first = Some(self.report(member, run));
             if result.is_ok() {
                 // It is the last one too, and nothing has happened since this look at its member.
                 trail.last = Last::First;
@@ -284,7 +280,8 @@ impl LbWorker {
         result
     }
 
-    /// Whether another turn may follow one that ended so.
+    /// Whether another turn may follow one that failed so.
+    #[cold]
     fn may_go_on(
         &self,
         run: &mut Run<'_>,
@@ -346,7 +343,7 @@ impl LbWorker {
     }
 
     /// What comes before any choice: how to choose, and the sessions that the request belongs to.
-    #[inline(never)]
+    #[inline]
     fn begin<'r>(&'r self, run: &mut Run<'r>) {
         run.settings = self.shared.region.packed_lb_settings(self.lb);
         let balance = run.balance;
@@ -383,7 +380,7 @@ impl LbWorker {
 
     /// Chooses a member and records it, then says so: the log may be a pipe that blocks, so nothing is written under the shared lock.
     /// `None`: nobody, and why is in `run`.
-    #[inline(never)]
+    #[inline]
     fn elect(&self, run: &mut Run<'_>, trail: &mut Trail<'_>) -> Option<&Member> {
         let member = match self.choose_and_record(run) {
             Ok(member) => member,
@@ -393,7 +390,7 @@ impl LbWorker {
             }
         };
         trail.route = Some(self.route(member, run.election.choice));
-        self.explain_choice(&run.sessions, run.election.choice, run.log);
+        self.explain_choice(&run.sessions, run.election.choice, member, run.log);
         Some(member)
     }
 
@@ -410,7 +407,7 @@ impl LbWorker {
         let choice = self.choose(run)?;
         // Indexes of choices are those of members, and each has its slot.
         let member = self.members.get(choice.index).ok_or(NoMember::NoneUsable)?;
-        let slot = self.shared.region.member(member.slot).ok_or(NoMember::NoneUsable)?;
+        let slot = self.slots().get(choice.index).ok_or(NoMember::NoneUsable)?;
         let copy = run.views.get_mut(choice.index);
         let (state, activation, multiplier) = match &copy {
             Some(view) => (view.state, view.activation, view.multiplier),

@@ -201,7 +201,7 @@ fn request(desk: &Desk, lb: &LbWorker, balance: &Balance<'_>) -> Option<String> 
     let mut trail = Trail::default();
     // Nobody listens, so it fails.
     lb.service(&mut request, &mut Client::default(), balance, desk.log(), &mut trail).unwrap_err();
-    trail.first.map(|report| String::from_utf8(report.name.to_vec()).unwrap())
+    trail.first.map(|report| report.name.as_str().to_owned())
 }
 
 /// What changes a balancer between two requests.

@@ -84,6 +84,40 @@ fn request_that_failed_over_notes_its_first_and_its_last_member() {
     assert!(last.starts_with("w2 1 1 0 0 ACT OK ") && !last.contains('-') && !last.ends_with(" 0 0"), "{last}");
 }
 
+/// A request that goes well gets all notes about its member at one go, unless something is unusual about its notes.
+#[test]
+fn notes_about_a_member_are_the_same_however_they_are_made() {
+    let fields = "NAME ERRORS BUSY ACTIVATION STATE ACCESSED SESSIONS VALUE READ TRANSFERRED".split(' ');
+    let of = |which| fields.clone().map(|field| format!("%{{JK_LB_{which}_{field}}}n")).collect::<Vec<_>>().join(" ");
+    let config = format!(
+        "LogFormat \"%{{cookie}}n|%{{JK_WORKER_NAME}}n %{{JK_WORKER_TYPE}}n %{{JK_WORKER_ROUTE}}n|{}|{}|%{{JK_REQUEST_DURATION}}n\" \
+         notes\nCustomLog logs/notes.log notes\n<Location /tracked>\nCookieTracking on\n</Location>\n\
+         <Location /forced>\nSetEnv JK_ROUTE w1\n</Location>\n",
+        of("FIRST"),
+        of("LAST")
+    );
+    let cluster = Cluster::start(1);
+    let httpd = cluster.httpd(AT_ONCE).load("mod_usertrack").config(&config).start();
+    for path in ["/plain", "/tracked", "/forced"] {
+        assert_eq!(fetch_at(httpd.address(), path, None), (200, "w1".to_owned()));
+    }
+    let log = || std::fs::read_to_string(httpd.root().join("logs/notes.log")).unwrap();
+    wait::until(PATIENCE, "the notes", || log().lines().count() == 3 && log().ends_with('\n'));
+    for (count, line) in (1..).zip(log().lines()) {
+        let [cookie, general, first, last, duration] = line.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        assert_eq!(cookie != "-", count == 2, "{line}");
+        assert_eq!((general, first), ("lb lb w1", last), "{line}");
+        // A route that is forced makes a session of the request.
+        let new = count.min(2);
+        assert!(first.starts_with(&format!("w1 0 0 ACT OK {count} {new} {count} ")), "{line}");
+        let bytes = first.split(' ').skip(8).map(|bytes| bytes.parse::<u64>().unwrap()).collect::<Vec<_>>();
+        assert!(bytes.len() == 2 && bytes.iter().all(|bytes| (20..10_000).contains(bytes)), "{line}");
+        assert!(duration.starts_with("0."), "{line}");
+    }
+}
+
 #[test]
 fn post_is_delivered_once_when_its_member_dies_after_reading_it() {
     let mut cluster = Cluster::start(3);

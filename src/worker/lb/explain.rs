@@ -18,10 +18,9 @@ const ROUTE_REMARK_S: u64 = 60;
 impl LbWorker {
     /// Which member and why; and, now and then, that a session's route is nobody's, which breaks sessions without any other sign.
     #[inline]
-    pub(super) fn explain_choice(&self, sessions: &SessionIds<'_>, choice: Choice, log: Log<'_>) {
+    pub(super) fn explain_choice(&self, sessions: &SessionIds<'_>, choice: Choice, member: &Member, log: Log<'_>) {
+        let (name, member, sticky) = (self.name(), member.worker.name(), choice.sticky);
         let ids = sessions.bytes();
-        let member = self.members.get(choice.index).map_or("", |member| member.worker.name());
-        let (name, sticky) = (self.name(), choice.sticky);
         say!(log, Debug, "({name}) member {member} is chosen, sticky={sticky}, session={}", ids.is_some());
         if let Some(ids) = ids.filter(|_| !sticky) {
             self.explain_route(ids, member, log);

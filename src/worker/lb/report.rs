@@ -5,7 +5,7 @@
 
 use super::{LbWorker, Member, Run};
 use crate::balancer::{Activation, State};
-use crate::shm::{MemberSlot, Text};
+use crate::shm::Text;
 
 /// What a request met on its way through a balancer.
 #[derive(Debug, Default)]
@@ -19,9 +19,10 @@ pub struct Trail<'l> {
 
 impl Trail<'_> {
     /// Route that the container was told last, if the request did not force another one.
+    #[inline]
     #[must_use]
-    pub fn route(&self) -> Option<&[u8]> {
-        self.route.as_ref().map(Text::as_bytes).filter(|route| !route.is_empty())
+    pub fn route(&self) -> Option<&Text> {
+        self.route.as_ref().filter(|route| !route.is_empty())
     }
 }
 
@@ -41,7 +42,7 @@ pub enum Last<'l> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberReport<'l> {
     /// Its name.
-    pub name: &'l [u8],
+    pub name: &'l Text,
     /// Accumulated load.
     pub value: u64,
     /// Elections of its AJP worker.
@@ -63,23 +64,21 @@ pub struct MemberReport<'l> {
 }
 
 impl LbWorker {
+    /// Of the member that was elected last.
     #[inline(always)]
-    pub(super) fn report<'l>(&self, member: &'l Member, index: usize, run: &Run<'_>) -> MemberReport<'l> {
+    pub(super) fn report<'l>(&self, member: &'l Member, run: &Run<'_>) -> MemberReport<'l> {
         let shared = member.worker.shared();
-        let slot = self.shared.region.member(member.slot);
+        let (slot, ajp) = (self.shared.region.member(member.slot), shared.slot());
         MemberReport {
-            name: member.worker.name().as_bytes(),
+            name: &member.name,
             value: slot.map_or(0, |slot| slot.value.get()),
-            accessed: shared.used(),
+            accessed: ajp.map_or(0, |ajp| ajp.used.get()),
             sessions: slot.map_or(0, |slot| slot.sessions.get()),
-            read: shared.read(),
-            transferred: shared.transferred(),
+            read: ajp.map_or(0, |ajp| ajp.read.get()),
+            transferred: ajp.map_or(0, |ajp| ajp.transferred.get()),
             errors: slot.map_or(0, |slot| slot.errors.get()),
             busy: u64::from(shared.busy()),
-            activation: run
-                .views
-                .get(index)
-                .map_or_else(|| slot.map_or(Activation::Active, MemberSlot::activation), |view| view.activation),
+            activation: run.election.activation,
             state: slot.map_or(State::Error, |slot| slot.state.get()),
         }
     }

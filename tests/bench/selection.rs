@@ -1,8 +1,9 @@
-//! `make bench BENCH=selection`: user-space instructions that a balancer needs to choose a member, by method and with sessions.
-//! It measures and asserts nothing; the limit is 2,500 instructions for 64 members.
+//! `make bench BENCH=selection`: user-space instructions that a balancer adds to a request, nearly all of them for the choice of a member, by
+//! method and with sessions. It measures and asserts nothing.
 //!
-//! Not here: the request itself (`requests.rs`). The surprising thing: requests are really served, but callgrind only counts inside the
-//! functions named in [`COUNTED`]; the numbers are the difference of 400 and 200 requests, so what happens once falls out.
+//! Not here: the request itself (`requests.rs`), and the notes about the member. The surprising thing: requests are really served, but
+//! callgrind only counts inside the balancer and outside its members ([`TOGGLES`]); the numbers are the difference of 400 and 200 requests, so
+//! what happens once falls out.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
 #[allow(dead_code, reason = "shared with requests.rs")]
@@ -25,9 +26,10 @@ use mod_jk::runtime::{Limits, Runtime, Worker};
 use mod_jk::worker::lb::{Balance, Trail};
 use mod_jk::worker::{BodyKind, ClientError, Downstream, Log, Request};
 
-/// What belongs to a selection: the balancer's settings, the session of the request, the copies of the members, the choice with its
-/// record, and the route that the member is told.
-const COUNTED: [&str; 2] = ["begin", "elect"];
+/// Entering the one begins the count and leaving it ends it; with the other, inside the first, it is the other way round. What is counted:
+/// the balancer's settings and its count of requests, the session of the request, copies of the members, the choice with its record, the
+/// route that the member is told, what the attempt meant for the member, and the report about it.
+const TOGGLES: [&str; 2] = ["lb::LbWorker::service", "ajp::AjpWorker::service"];
 
 /// Rows: what the table says, lines of workers.properties.
 const ROWS: [(&str, &str); 8] = [
@@ -89,7 +91,7 @@ fn counted(folder: &Path, port: u16, members: usize, row: &str, cookie: &str, ti
     let profile = folder.join("profile");
     let mut valgrind = Command::new("valgrind");
     valgrind.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", profile.display()));
-    valgrind.args(COUNTED.map(|name| format!("--toggle-collect=mod_jk::worker::lb::LbWorker::{name}")));
+    valgrind.args(TOGGLES.map(|name| format!("--toggle-collect=mod_jk::worker::{name}")));
     valgrind.arg(std::env::current_exe()?).args(["work", &port.to_string(), &members.to_string(), row, cookie]);
     let output = valgrind.arg(times.to_string()).output()?;
     if !output.status.success() {

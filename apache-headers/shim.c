@@ -35,3 +35,13 @@ apr_status_t jk_shim_bucket_keep(apr_bucket *bucket, apr_pool_t *pool, const cha
         return status;
     return apr_bucket_read(bucket, data, length, APR_BLOCK_READ);
 }
+
+void jk_shim_write_what_is_held(conn_rec *connection)
+{
+    ap_filter_t *filter = connection->output_filters;
+    while (filter && filter->next)
+        filter = filter->next;
+    /* Without a brigade the core's filter writes what it holds, as far as that goes without waiting. */
+    if (filter && filter->frec == ap_core_output_filter_handle)
+        filter->frec->filter_func.out_func(filter, NULL);
+}

@@ -38,4 +38,7 @@ int jk_shim_bucket_is_eos(const apr_bucket *bucket);
 /* The bytes of a bucket; they stay unchanged as long as the bucket is there, whatever the filters do. */
 apr_status_t jk_shim_bucket_keep(apr_bucket *bucket, apr_pool_t *pool, const char **data, apr_size_t *length);
 
+/* Has httpd write what it holds for the client, without waiting for a slow one. */
+void jk_shim_write_what_is_held(conn_rec *connection);
+
 #endif

@@ -148,7 +148,9 @@ impl<'r> Client<'r> {
         // SAFETY: live bucket allocator of this connection (rule 1).
         let bucket = unsafe { ffi::apr_bucket_eos_create(self.request.bucket_alloc()) };
         self.insert(bucket);
-        self.pass_brigade()
+        let passed = self.pass_brigade();
+        self.request.write_out();
+        passed
     }
 
     /// The container's reason, else httpd's; for a status that httpd does not know, C's.

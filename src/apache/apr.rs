@@ -345,14 +345,7 @@ impl Table {
         unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value.0) };
     }
 
-    /// Adds an entry, keeping others of that name; the value is copied into `pool`, the pool of the table.
-    pub(super) fn add_own(self, pool: Pool, name: &'static CStr, value: &[u8]) {
-        let value = pool.text(value);
-        // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
-        unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value) };
-    }
-
-    /// The same with a static text.
+    /// Adds an entry with a static text, keeping others of that name.
     pub(super) fn add_static(self, name: &'static CStr, value: &'static CStr) {
         // SAFETY: live table (rule 1); both texts outlive every pool.
         unsafe { ffi::apr_table_addn(self.as_ptr(), name.as_ptr(), value.as_ptr()) };

@@ -94,11 +94,11 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
     vhost.runtime.maintain_without_watchdog(request.time_s(), &vhost.logger);
     let started = Moment::now();
     let options = found.own_options.or_else(|| state.options());
-    request.note_type(worker.type_name(), is_first_time);
-    let service = Service { request, vhost, is_first_time, id, name: found.name, options, started };
+    request.notes().set_static(NOTE_TYPE, worker.type_name());
+    let service = Service { request, vhost, is_first_time, id, name: found.name, options };
     let (status, ended) = service.run(worker, state.original_uri());
     let ended = ended.unwrap_or_else(Moment::now);
-    request.note_duration(state, ended.since(started), is_first_time);
+    request.note_duration(state, ended.since(started));
     status
 }
 
@@ -155,7 +155,6 @@ pub(super) struct Service<'r> {
     id: &'r [u8],
     name: &'r [u8],
     options: Option<&'r RuleOptions>,
-    started: Moment,
 }
 
 impl Service<'_> {
@@ -173,8 +172,6 @@ impl Service<'_> {
         let body = facts.body();
         let mut job = worker::Request::new(&facts, body);
         self.set_options(&mut job, env);
-        // A client's body is waited for.
-        job.begun = Some(self.started).filter(|_| body == BodyKind::None);
         let mut client = Client::new(request);
         if matches!(body, BodyKind::Length(_)) && !request.is_redirected() {
             client.expect_body();
@@ -205,7 +202,7 @@ impl Service<'_> {
 
     pub(super) fn note_route(&self, route: &[u8]) {
         let (notes, pool) = (self.request.notes(), self.request.pool());
-        if self.is_first_time { notes.add_own(pool, NOTE_ROUTE, route) } else { notes.set(pool, NOTE_ROUTE, route) }
+        notes.set(pool, NOTE_ROUTE, route);
     }
 
     #[inline(always)]
@@ -450,13 +447,7 @@ fn planted_panic(request: Request<'_>) {
 }
 
 impl Request<'_> {
-    /// `is_new`: we have not noted it before, and nobody else does, so there is nothing to be searched for and replaced.
-    fn note_type(self, name: &'static CStr, is_new: bool) {
-        if is_new { self.notes().add_static(NOTE_TYPE, name) } else { self.notes().set_static(NOTE_TYPE, name) }
-    }
-
-    /// As [`Self::note_type`].
-    fn note_duration(self, state: &State, took: Duration, is_new: bool) {
+    fn note_duration(self, state: &State, took: Duration) {
         let text = match format_short_duration(took) {
             Some(digits) => {
                 state.duration.set(digits);
@@ -465,8 +456,7 @@ impl Request<'_> {
             }
             None => self.pool().owned_text(&format_duration(took)),
         };
-        let notes = self.notes();
-        if is_new { notes.add_text(NOTE_DURATION, text) } else { notes.set_text(NOTE_DURATION, text) }
+        self.notes().set_text(NOTE_DURATION, text);
     }
 
     /// Whether the client speaks TLS, as mod_ssl says in the environment.

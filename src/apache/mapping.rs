@@ -379,12 +379,12 @@ impl<'r> Mapping<'r> {
     #[inline]
     fn replace_uri(self, state: &State, normalized: &[u8]) {
         let request = self.request;
+        // Remembered also when it is normal: what another module makes of `r->uri` later is not forwarded.
+        state.original_uri.set(request.uri_start());
         // What is normal is borrowed from the request.
-        if request.is_uri(normalized) {
-            return;
+        if !request.is_uri(normalized) {
+            request.set_uri(normalized);
         }
-        state.original_uri.set(request.uri_text().map_or(std::ptr::null(), CStr::as_ptr));
-        request.set_uri(normalized);
     }
 
     fn strip_session(self) {

@@ -478,8 +478,9 @@ impl<'r> Request<'r> {
         self.bytes(unsafe { ffi::ap_run_http_scheme(self.as_ptr()) })
     }
 
-    pub(super) fn uri_text(self) -> Option<&'r CStr> {
-        self.text(field!(self, uri))
+    /// Where the text of [`Self::uri`] lies.
+    pub(super) fn uri_start(self) -> *const c_char {
+        field!(self, uri)
     }
 }
 

@@ -80,9 +80,9 @@ pub struct AjpSlot {
     pub max_busy: Counter,
     /// Most connections at a time; kept by `Region::connect`.
     pub max_connected: Counter,
-    /// From when the request was ready to be sent to the end of the response.
+    /// From the first byte sent to the end of the response.
     pub response_time: Histogram,
-    /// From when the request was ready to be sent to the first byte received.
+    /// From the first byte sent to the first byte received.
     pub first_byte_time: Histogram,
     history: History,
     /// Attempts that were made again, here or on another member, because one on this worker failed.
@@ -370,7 +370,7 @@ impl AjpSlot {
         self.used.add(1);
     }
 
-    /// A response has come to its end, so many nanoseconds after the request was ready to be sent, and these bytes were read from and written
+    /// A response has come to its end, so many nanoseconds after the request was sent, and these bytes were read from and written
     /// to the container for it: the worker is well.
     #[inline(always)]
     pub fn record_response(&self, took_ns: u64, read: u64, transferred: u64) {

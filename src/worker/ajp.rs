@@ -222,9 +222,6 @@ impl AjpWorker {
             let (size, waited_ms) = (self.pool.size(), millis(self.pool.acquire_timeout()));
             return Err(self.give_up(Error::NoEndpoint { size, waited_ms }, Tally::default(), true, log));
         };
-        if lease.has_waited() {
-            request.begun = None;
-        }
         slot.count_used(self.shared.now_s());
         let busy = self.shared.begin_request(slot);
         let limit = essentials.busy_limit;
@@ -374,9 +371,7 @@ impl AjpWorker {
     ) -> Result<Served, Error> {
         let mut connection = self.connection(lease, only_new, scene)?;
         facts.reused = connection.is_used();
-        // Nothing was waited for if there was an idle connection that needed no probe.
-        let begun = request.begun.take().filter(|_| facts.reused && scene.essentials.prepost_timeout_ms == 0);
-        let started = begun.unwrap_or_else(Moment::now);
+        let started = Moment::now();
         let outcome = match self.send(&mut connection, request, &scene.limits, facts) {
             Ok(()) => {
                 let reply = reply::Reply::new(self, scene, started);

@@ -78,6 +78,16 @@ impl RequestBody {
         matches!(self.kind, BodyKind::Length(1..))
     }
 
+    /// Whether more of the body may have to be waited for: it is not over, and the web server holds none of it.
+    pub(super) fn may_wait(&self, client: &dyn Downstream) -> bool {
+        let is_over = match self.kind {
+            BodyKind::None => true,
+            BodyKind::Length(length) => self.taken >= length,
+            BodyKind::Chunked => false,
+        };
+        !is_over && !self.ended && !self.broken && client.held_body() == 0
+    }
+
     /// The data of the packet that follows the request unasked; empty when there is none. A new attempt begins with it: what
     /// was kept is sent again.
     pub(super) fn first_packet(&mut self, limit: usize) -> &[u8] {

@@ -228,8 +228,6 @@ impl LbWorker {
             if outcome.is_ok() || !self.may_go_on(&mut run, outcome, downstream, trail) {
                 break;
             }
-            // There may be a pause before the next turn.
-            request.begun = None;
         }
         let result = result.unwrap_or_else(|| Err(nobody()));
         if !matches!(trail.last, Last::First) {

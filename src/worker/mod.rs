@@ -32,7 +32,6 @@ use crate::ajp::request::Forward;
 use crate::ajp::response::ResponseHead;
 use crate::balancer::Activation;
 use crate::log::Logger;
-use clock::Moment;
 use scratch::Scratch;
 
 /// The client is gone or its request body broke.
@@ -134,8 +133,6 @@ pub struct Request<'a> {
     pub options: RequestOptions,
     /// Replacements from the rule.
     pub overrides: Overrides<'a>,
-    /// When the web server turned to it, as long as nothing has been waited for since: saves a look at the clock.
-    pub begun: Option<Moment>,
     /// The encoded packet; the buffer is used again for each member.
     packet: Scratch,
     packet_length: usize,
@@ -154,7 +151,6 @@ impl<'a> Request<'a> {
             body: RequestBody::new(body),
             options: RequestOptions::default(),
             overrides: Overrides::default(),
-            begun: None,
             packet: Scratch::new(),
             packet_length: 0,
             packet_head: 0,

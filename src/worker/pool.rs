@@ -48,7 +48,6 @@ pub struct Lease<'a> {
     pool: &'a Pool,
     /// Was idle when the lease began; not looked at yet.
     first: Option<Idle>,
-    waited: bool,
 }
 
 /// A connection that is being looked after; it must come back through [`Pool::put_back`] or be dropped.
@@ -91,14 +90,13 @@ impl Pool {
     #[inline(always)]
     pub fn acquire(&self) -> Option<Lease<'_>> {
         let mut state = self.lock();
-        let waited = state.closed || state.leased >= self.size;
-        if waited {
+        if state.closed || state.leased >= self.size {
             state = self.wait_for_place(state)?;
         }
         state.leased += 1;
         let first = state.idle.pop();
         drop(state);
-        Some(Lease { pool: self, first, waited })
+        Some(Lease { pool: self, first })
     }
 
     #[cold]
@@ -207,12 +205,6 @@ impl Pool {
 }
 
 impl Lease<'_> {
-    /// Whether a place had to be waited for.
-    #[inline(always)]
-    pub fn has_waited(&self) -> bool {
-        self.waited
-    }
-
     /// The most recently used idle connection to the address of `generation`; others that are met are closed.
     #[inline(always)]
     pub fn take(&mut self, generation: u32) -> Option<Connection> {

@@ -4,16 +4,16 @@
 //! left there; they are initialised once, so that nobody pays for zeros that are overwritten at once.
 
 use std::cell::Cell;
-use std::mem::ManuallyDrop;
 
 /// Buffers that a thread keeps beside the first; one request needs at most three.
 const KEPT: usize = 3;
 
 thread_local! {
-    // Not given back when a thread ends: httpd's threads end with their child, and what has no destructor needs no look whether it is alive.
+    // They have destructors, which is harmless (only children serve requests, and the module stays mapped, `-z nodelete`) and needed: the
+    // threads of mod_http2 come and go.
     /// The one that most requests do with; none while it is in use.
-    static FIRST: Cell<ManuallyDrop<Option<Box<[u8]>>>> = const { Cell::new(ManuallyDrop::new(None)) };
-    static OTHERS: Cell<ManuallyDrop<Vec<Box<[u8]>>>> = const { Cell::new(ManuallyDrop::new(Vec::new())) };
+    static FIRST: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    static OTHERS: Cell<Vec<Box<[u8]>>> = const { Cell::new(Vec::new()) };
 }
 
 /// A buffer of this thread, returned to it when dropped.
@@ -24,7 +24,8 @@ impl Scratch {
     /// One that was used before, if there is one.
     #[inline(always)]
     pub(super) fn new() -> Self {
-        let first = FIRST.with(|cell| ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(None))));
+        // Fails only while the thread ends; then there is nothing kept.
+        let first = FIRST.try_with(Cell::take).ok().flatten();
         Self(first.or_else(another))
     }
 
@@ -84,8 +85,8 @@ impl Drop for Scratch {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take() {
-            let old = FIRST.with(|cell| ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(Some(buffer)))));
-            if let Some(old) = old {
+            // Fails only while the thread ends; then there is nothing to keep.
+            if let Ok(Some(old)) = FIRST.try_with(|cell| cell.replace(Some(buffer))) {
                 keep(old);
             }
         }
@@ -95,7 +96,7 @@ impl Drop for Scratch {
 /// Takes a buffer beside the first.
 #[cold]
 fn another() -> Option<Box<[u8]>> {
-    with_others(Vec::pop)
+    with_others(Vec::pop).flatten()
 }
 
 /// Keeps a buffer beside the first.
@@ -108,13 +109,16 @@ fn keep(buffer: Box<[u8]>) {
     });
 }
 
-fn with_others<R>(change: impl FnOnce(&mut Vec<Box<[u8]>>) -> R) -> R {
-    OTHERS.with(|cell| {
-        let mut others = ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(Vec::new())));
-        let result = change(&mut others);
-        cell.set(ManuallyDrop::new(others));
-        result
-    })
+/// `None`: the thread ends.
+fn with_others<R>(change: impl FnOnce(&mut Vec<Box<[u8]>>) -> R) -> Option<R> {
+    OTHERS
+        .try_with(|cell| {
+            let mut others = cell.take();
+            let result = change(&mut others);
+            cell.set(others);
+            result
+        })
+        .ok()
 }
 
 #[cfg(test)]
@@ -136,8 +140,10 @@ mod tests {
         let mut many: Vec<_> = (0..KEPT * 2).map(|_| Scratch::new()).collect();
         many.iter_mut().for_each(|one| one.room(1).fill(0));
         drop(many);
-        let first = FIRST.with(|cell| ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(None))));
-        assert_eq!((first.map(|buffer| buffer.len()), with_others(|others| others.len())), (Some(1), KEPT));
+        assert_eq!(
+            (FIRST.take().map(|buffer| buffer.len()), with_others(|others| others.len())),
+            (Some(1), Some(KEPT))
+        );
     }
 
     #[test]
@@ -147,5 +153,13 @@ mod tests {
         one.longer_room(10_000);
         assert_eq!(one.bytes(3), b"abc");
         assert_eq!(one.bytes(20_000).len(), 10_000);
+    }
+
+    #[test]
+    fn buffers_end_with_their_thread() {
+        fn is_dropped<T>(_: &std::thread::LocalKey<T>) -> bool {
+            std::mem::needs_drop::<T>()
+        }
+        assert!(is_dropped(&FIRST) && is_dropped(&OTHERS));
     }
 }

@@ -304,6 +304,22 @@ fn passes_on_what_it_holds_before_it_waits_for_the_client() {
 }
 
 #[test]
+fn passes_on_what_nobody_flushed_before_it_waits_for_the_client() {
+    let tomcat = Tomcat::once(|peer| {
+        peer.expect_forward_request();
+        let asking = mod_jk::ajp::response::encode_get_body(8186);
+        peer.send(&[headers(200, &[]), chunk(b"question"), asking.to_vec()].concat());
+        assert_eq!(peer.expect_body(), b"answer");
+        peer.end(true);
+    });
+    let client = Client::with_body(&[b"answer"]);
+    let client = Engine::new(tomcat.port()).send(b"POST", BodyKind::Chunked, client, |_| {}).client;
+    assert_eq!(client.passed_at_reads.first(), Some(&"question".len()));
+    assert_eq!(client.passes.first(), Some(&("question".len(), false)));
+    tomcat.finish();
+}
+
+#[test]
 fn flush_options_flush_headers_and_packets() {
     let run = |header: bool, packets: bool| {
         let tomcat = Tomcat::once(|peer| {

@@ -111,9 +111,11 @@ impl<'w> Reply<'w> {
                     }
                     Ok(Event::Nothing) => {}
                     Ok(Event::WantsBody(wanted)) => {
+                        // The client may be waiting for it before it sends more.
                         if self.flush {
-                            // The client may be waiting for it before it sends more.
                             self.pass(downstream, true)?;
+                        } else if self.pending && request.body.may_wait(&*downstream) {
+                            self.pass(downstream, false)?;
                         }
                         facts.body_consumed = true;
                         self.answer(wanted, connection, request, downstream)?;

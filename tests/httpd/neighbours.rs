@@ -6,6 +6,9 @@
 use crate::support::backend::{Backend, ask, get, status, text};
 use crate::support::http_client::Request;
 use crate::support::httpd::{Httpd, under_every_mpm};
+use crate::support::wait;
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 under_every_mpm! {
     fn handler_and_variable_choose_the_worker(mpm: Mpm) {
@@ -269,4 +272,22 @@ fn auto_alias_serves_the_files_of_applications() {
         get(&httpd, "/app1").header("Location"),
         Some(format!("http://localhost:{}/app1/", httpd.address().port()).as_str())
     );
+}
+
+#[test]
+fn what_another_module_makes_of_uri_and_notes_after_the_match_is_not_what_counts() {
+    let backend = Backend::echo();
+    let script = "function change(r)\n  r.uri = '/elsewhere'\n  r.notes['JK_WORKER_TYPE'] = 'theirs'\n  \
+                  r.notes['JK_REQUEST_DURATION'] = 'theirs'\n  return apache2.DECLINED\nend\n";
+    let config = "LuaHookFixups ${ROOT}/change.lua change\nLogFormat \"%{JK_WORKER_TYPE}n %{JK_REQUEST_DURATION}n\" notes\n\
+                  CustomLog logs/notes.log notes\n";
+    let httpd = backend.httpd().load("mod_lua").file("change.lua", script).config(config).start();
+    // The first is normal as it is, the second is not.
+    for target in ["/app/x", "/app/./x;v=1"] {
+        assert_eq!(get(&httpd, target).text(), format!("GET {}", target.replace("./", "")));
+    }
+    let log = httpd.root().join("logs/notes.log");
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait::until(PATIENCE, "both lines of the log", || lines().lines().count() == 2);
+    assert!(lines().lines().all(|line| line.starts_with("ajp13 0.")), "{}", lines());
 }

@@ -148,8 +148,11 @@ impl<'r> Client<'r> {
         // SAFETY: live bucket allocator of this connection (rule 1).
         let bucket = unsafe { ffi::apr_bucket_eos_create(self.request.bucket_alloc()) };
         self.insert(bucket);
+        let is_written_out = self.request.is_written_out();
         let passed = self.pass_brigade();
-        self.request.write_out();
+        if is_written_out {
+            self.request.write_out();
+        }
         passed
     }
 

@@ -257,21 +257,24 @@ impl<'r> Request<'r> {
         self.bytes(unsafe { (*self.connection()).local_ip })
     }
 
-    /// Has httpd write a response whose end it was given, as far as the client takes it at once. It would do so anyway, but only after its
-    /// clean-up and a look for the client's next request: this way the client has the answer before, and its next request may be there
-    /// for that look, which spares the connection the way over the poller and another thread.
+    /// Whether a response is to be [written out](Self::write_out) when httpd was given its end. Asked before it is given anything.
     ///
     /// Only where httpd would not write before it is asked to (an MPM that leaves slow clients to its poller, as event does), on the
-    /// client's own connection, and not when the client has sent more requests already: their answers can be written together.
-    pub(super) fn write_out(self) {
+    /// client's own connection, and when no earlier response is still on its way there.
+    pub(super) fn is_written_out(self) -> bool {
         // SAFETY: a request has a live connection, used by this thread (rule 1).
         let connection = unsafe { &*self.connection() };
         let is_asynchronous = !connection.cs.is_null();
         let is_the_clients = connection.master.is_null() && self.main().is_none();
-        if is_asynchronous && is_the_clients && connection.data_in_input_filters == 0 {
-            // SAFETY: as above; nothing of `connection` is kept.
-            unsafe { ffi::jk_shim_write_what_is_held(self.connection()) };
-        }
+        is_asynchronous && is_the_clients && connection.data_in_output_filters == 0
+    }
+
+    /// Has httpd write what it holds for the client, as far as the client takes it at once. It would do so anyway, but only after its
+    /// clean-up and a look for the client's next request: this way the client has the answer before, and its next request may be there
+    /// for that look, which spares the connection the way over the poller and another thread.
+    pub(super) fn write_out(self) {
+        // SAFETY: a request has a live connection, used by this thread (rule 1).
+        unsafe { ffi::jk_shim_write_what_is_held(self.connection()) };
     }
 
     pub(super) fn client_is_gone(self) -> bool {

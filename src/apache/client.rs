@@ -29,6 +29,8 @@ pub(super) struct Client<'r> {
     started: bool,
     committed: bool,
     ended: bool,
+    /// The response is whole, and nobody else will write it soon.
+    is_written_out: bool,
     /// A filter answered the client in our place, with an error page of httpd's.
     replaced: bool,
     /// Set-Cookie of the balancer.
@@ -47,6 +49,7 @@ impl<'r> Client<'r> {
             started: false,
             committed: false,
             ended: false,
+            is_written_out: false,
             replaced: false,
             set_cookie: None,
             body_bytes: 0,
@@ -94,6 +97,14 @@ impl<'r> Client<'r> {
     /// Whether a filter answered in our place (a range that the response cannot satisfy, say): the client has its whole answer.
     pub(super) fn is_replaced(&self) -> bool {
         self.replaced
+    }
+
+    /// Writes a response that has ended, as far as the client takes it. When the worker's connection is back in its pool: the client's next
+    /// request may come at once, on another thread.
+    pub(super) fn write_out(&self) {
+        if self.is_written_out {
+            self.request.write_out();
+        }
     }
 
     /// Ends a response that is already on its way as broken: the HTTP filters send no final chunk, HTTP/2 resets the stream,
@@ -148,12 +159,8 @@ impl<'r> Client<'r> {
         // SAFETY: live bucket allocator of this connection (rule 1).
         let bucket = unsafe { ffi::apr_bucket_eos_create(self.request.bucket_alloc()) };
         self.insert(bucket);
-        let is_written_out = self.request.is_written_out();
-        let passed = self.pass_brigade();
-        if is_written_out {
-            self.request.write_out();
-        }
-        passed
+        self.is_written_out = self.request.is_written_out();
+        self.pass_brigade()
     }
 
     /// The container's reason, else httpd's; for a status that httpd does not know, C's.

@@ -195,7 +195,11 @@ impl Service<'_> {
         };
         // httpd reads and drops what is left of the request body itself, after the response.
         match &result {
-            Ok(served) => (self.served(served, &mut client), Some(served.ended)),
+            Ok(served) => {
+                let status = self.served(served, &mut client);
+                client.write_out();
+                (status, Some(served.ended))
+            }
             Err(failure) => (self.failed(failure, &mut client), None),
         }
     }

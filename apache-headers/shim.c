@@ -6,6 +6,15 @@ void jk_shim_log(const char *file, int line, int module_index, int level, const 
     ap_log_error_(file, line, module_index, level, 0, server, "%s", text);
 }
 
+apr_bucket_brigade *jk_shim_brigade(apr_pool_t *pool, apr_bucket_alloc_t *buckets)
+{
+    apr_bucket_brigade *brigade = apr_palloc(pool, sizeof(*brigade));
+    brigade->p = pool;
+    brigade->bucket_alloc = buckets;
+    APR_RING_INIT(&brigade->list, apr_bucket, link);
+    return brigade;
+}
+
 void jk_shim_insert_tail(apr_bucket_brigade *brigade, apr_bucket *bucket)
 {
     APR_BRIGADE_INSERT_TAIL(brigade, bucket);

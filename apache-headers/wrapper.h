@@ -23,6 +23,9 @@
 /* Writes one line to httpd's ErrorLog of `server` (or of the main server when it is NULL). */
 void jk_shim_log(const char *file, int line, int module_index, int level, const server_rec *server, const char *text);
 
+/* An empty brigade that is not emptied at the end of the pool: whoever fills it empties it. Without that, a cleanup of the pool is spared. */
+apr_bucket_brigade *jk_shim_brigade(apr_pool_t *pool, apr_bucket_alloc_t *buckets);
+
 /* Appends a bucket to a brigade. */
 void jk_shim_insert_tail(apr_bucket_brigade *brigade, apr_bucket *bucket);
 

@@ -120,7 +120,7 @@ impl Pool {
 }
 
 /// Names of entries that a table gets together, prepared once: a copy of all of them takes the place of the table, which APR makes at one
-/// go, without a look at each name. Names of entries that are there already, one name, and then two halves of the same meanings.
+/// go, without a look at each name. Names of entries that are there already, a head and a tail, and then two halves of the same meanings.
 #[derive(Debug)]
 pub(super) struct Form<const THERE: usize, const HALF: usize>(NonNull<ffi::apr_table_t>);
 
@@ -139,30 +139,30 @@ impl<const THERE: usize, const HALF: usize> Form<THERE, HALF> {
     pub(super) fn new(
         pool: Pool,
         there: [&'static CStr; THERE],
-        head: &'static CStr,
+        ends: [&'static CStr; 2],
         halves: [[&'static CStr; HALF]; 2],
     ) -> Option<Self> {
-        let room = c_int::try_from(THERE + 1 + 2 * HALF + Self::SPARE).unwrap_or(0);
+        let room = c_int::try_from(THERE + 2 + 2 * HALF + Self::SPARE).unwrap_or(0);
         // SAFETY: the pool is live (rule 1).
         let table = NonNull::new(unsafe { ffi::apr_table_make(pool.as_ptr(), room) })?;
-        for name in there.into_iter().chain([head]).chain(halves.into_iter().flatten()) {
+        for name in there.into_iter().chain(ends).chain(halves.into_iter().flatten()) {
             Table(table).add_static(name, c"");
         }
         Some(Self(table))
     }
 
-    /// A table of `pool` with the entries of `old`, a table of that pool, and all of this form: `head` for the first name that is not there
+    /// A table of `pool` with the entries of `old`, a table of that pool, and all of this form: `ends` for the two names that are not there
     /// yet, and `half` for both halves. `None`: `old` has not just what is expected to be there and a few entries of others, or what it has
     /// might have a name of this form.
     #[inline]
-    pub(super) fn filled(&self, pool: Pool, old: Table, head: PoolText, half: &[PoolText; HALF]) -> Option<Table> {
+    pub(super) fn filled(&self, pool: Pool, old: Table, ends: [PoolText; 2], half: &[PoolText; HALF]) -> Option<Table> {
         let names = Table(self.0).raw_entries().first_chunk::<THERE>()?;
         let mut there = [std::ptr::null_mut::<c_char>(); THERE];
         let mut others = 0;
         for entry in old.raw_entries() {
             match names.iter().zip(&mut there).find(|(name, _)| std::ptr::eq(name.key, entry.key)) {
                 Some((_, value)) if value.is_null() => *value = entry.val,
-                None if others < Self::OTHERS && Self::is_of_others(entry) => others += 1,
+                None if others < Self::OTHERS && is_of_others(entry) => others += 1,
                 _ => return None,
             }
         }
@@ -179,32 +179,35 @@ impl<const THERE: usize, const HALF: usize> Form<THERE, HALF> {
         // SAFETY: APR keeps `nelts` initialised entries at `elts`; nobody else knows this table yet.
         let entries = unsafe { std::slice::from_raw_parts_mut(array.elts.cast::<ffi::apr_table_entry_t>(), count) };
         let (known, rest) = entries.split_first_chunk_mut::<THERE>()?;
-        let (first, halves) = rest.split_first_mut()?;
+        let (first_two, halves) = rest.split_first_chunk_mut::<2>()?;
         let (first_half, halves) = halves.split_first_chunk_mut::<HALF>()?;
         let second_half = halves.first_chunk_mut::<HALF>()?;
         for (entry, value) in known.iter_mut().zip(there) {
             entry.val = value;
         }
-        first.val = head.0.cast_mut();
+        for (entry, text) in first_two.iter_mut().zip(ends) {
+            entry.val = text.0.cast_mut();
+        }
         for ((one, other), text) in first_half.iter_mut().zip(second_half).zip(half) {
             one.val = text.0.cast_mut();
             other.val = text.0.cast_mut();
         }
         if others > 0 {
-            new.add_others(old, Self::is_of_others);
+            new.add_others(old, is_of_others);
         }
         Some(new)
     }
-
-    /// Whether the name of an entry has another first letter than all names of forms.
-    fn is_of_others(entry: &ffi::apr_table_entry_t) -> bool {
-        // SAFETY: a key is NUL-terminated (rule 4), so it has a first byte.
-        !entry.key.is_null() && !unsafe { entry.key.cast::<u8>().read() }.eq_ignore_ascii_case(&FORM_LETTER)
-    }
 }
 
-/// What every name of a form begins with.
-const FORM_LETTER: u8 = b'J';
+/// Whether the name of an entry has another first letter than all notes of ours.
+#[inline]
+fn is_of_others(entry: &ffi::apr_table_entry_t) -> bool {
+    // SAFETY: a key is NUL-terminated (rule 4), so it has a first byte.
+    !entry.key.is_null() && !unsafe { entry.key.cast::<u8>().read() }.eq_ignore_ascii_case(&NOTE_LETTER)
+}
+
+/// What the name of every note of ours begins with.
+const NOTE_LETTER: u8 = b'J';
 
 /// Room for one text in a pool: words of eight bytes, the last of which is NUL.
 #[repr(transparent)]
@@ -320,12 +323,6 @@ impl Table {
         self.raw_entries().is_empty()
     }
 
-    /// Sets `name` to a static text.
-    pub(super) fn set_static(self, name: &'static CStr, value: &'static CStr) {
-        // SAFETY: live table (rule 1); both texts outlive every pool.
-        unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value.as_ptr()) };
-    }
-
     /// Sets `name` to a copy of `value` made in `pool`, the pool of the table.
     pub(super) fn set(self, pool: Pool, name: &'static CStr, value: &[u8]) {
         let value = pool.text(value);
@@ -337,6 +334,15 @@ impl Table {
     pub(super) fn set_text(self, name: &'static CStr, value: PoolText) {
         // SAFETY: live table (rule 1); the key is static and the value lives in the table's pool.
         unsafe { ffi::apr_table_setn(self.as_ptr(), name.as_ptr(), value.0) };
+    }
+
+    /// [`Self::set_text`] for a name that is not there as a rule. `known`: others of ours that may be there.
+    #[inline]
+    pub(super) fn set_new<const N: usize>(self, name: &'static CStr, value: PoolText, known: [&'static CStr; N]) {
+        let is_other = |entry: &ffi::apr_table_entry_t| {
+            known.iter().any(|known| std::ptr::eq(entry.key, known.as_ptr())) || is_of_others(entry)
+        };
+        if self.raw_entries().iter().all(is_other) { self.add_text(name, value) } else { self.set_text(name, value) }
     }
 
     /// Adds an entry, keeping others of that name, with a text of the table's pool.

@@ -124,8 +124,8 @@ impl<'r> Client<'r> {
     fn brigade(&mut self) -> *mut ffi::apr_bucket_brigade {
         if self.brigade.is_null() {
             // SAFETY: live pool and bucket allocator of this request's connection (rule 1).
-            self.brigade =
-                unsafe { ffi::apr_brigade_create(self.request.pool().as_ptr(), self.request.bucket_alloc()) };
+            // `pass_brigade` and `discard` empty it.
+            self.brigade = unsafe { ffi::jk_shim_brigade(self.request.pool().as_ptr(), self.request.bucket_alloc()) };
         }
         self.brigade
     }

@@ -3,7 +3,8 @@
 //! Not here: how the worker was found (`mapping.rs`). The surprising thing: a status returned from here makes httpd write its own error
 //! page, so once any byte of a response may have left httpd, the answer is "done" and the client's connection is cut instead.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::cell::Cell;
+use std::ffi::{CStr, c_int};
 use std::time::Duration;
 
 use super::apr::PoolText;
@@ -30,7 +31,8 @@ use crate::worker::{self, BodyKind, Failure, Log, Served};
 pub(super) const NOTE_TYPE: &CStr = c"JK_WORKER_TYPE";
 /// The note about the route that was sent.
 pub(super) const NOTE_ROUTE: &CStr = c"JK_WORKER_ROUTE";
-const NOTE_DURATION: &CStr = c"JK_REQUEST_DURATION";
+/// The note about the time that the request took.
+pub(super) const NOTE_DURATION: &CStr = c"JK_REQUEST_DURATION";
 const UNAUTHORIZED: u16 = 401;
 const PAYLOAD_TOO_LARGE: u16 = 413;
 
@@ -92,14 +94,18 @@ pub(super) fn handle(request: Request<'_>, vhost: &Vhost) -> c_int {
         return OK;
     }
     vhost.runtime.maintain_without_watchdog(request.time_s(), &vhost.logger);
-    let started = Moment::now();
     let options = found.own_options.or_else(|| state.options());
-    request.notes().set_static(NOTE_TYPE, worker.type_name());
-    let service = Service { request, vhost, is_first_time, id, name: found.name, options };
-    let (status, ended) = service.run(worker, state.original_uri());
-    let ended = ended.unwrap_or_else(Moment::now);
-    request.note_duration(state, ended.since(started));
-    status
+    let service = Service {
+        request,
+        vhost,
+        state,
+        is_first_time,
+        is_duration_noted: Cell::new(false),
+        id,
+        name: found.name,
+        options,
+    };
+    service.answer(worker)
 }
 
 /// A worker's name, the worker where the map has told it, and the rule options that came with it in an environment variable.
@@ -150,14 +156,27 @@ fn find_worker<'r>(request: Request<'r>, vhost: &'r Vhost, state: &State) -> Res
 pub(super) struct Service<'r> {
     pub(super) request: Request<'r>,
     pub(super) vhost: &'r Vhost,
+    pub(super) state: &'r State,
     /// The handler has not seen this request before: none of its notes is there.
     pub(super) is_first_time: bool,
+    /// The note of the duration is there and has the text of `state`.
+    pub(super) is_duration_noted: Cell<bool>,
     id: &'r [u8],
     name: &'r [u8],
     options: Option<&'r RuleOptions>,
 }
 
 impl Service<'_> {
+    /// The handler's answer.
+    #[inline]
+    fn answer(&self, worker: &Worker) -> c_int {
+        let started = Moment::now();
+        self.request.notes().set_new(NOTE_TYPE, PoolText::constant(worker.type_name()), [NOTE_WORKER]);
+        let (status, ended) = self.run(worker, self.state.original_uri());
+        self.note_duration(ended.unwrap_or_else(Moment::now).since(started));
+        status
+    }
+
     /// The handler's answer, and when the response was over, if somebody looked at the clock then.
     fn run(&self, worker: &Worker, original_uri: Option<&[u8]>) -> (c_int, Option<Moment>) {
         let (request, vhost) = (self.request, self.vhost);
@@ -207,6 +226,18 @@ impl Service<'_> {
     pub(super) fn note_route(&self, route: &[u8]) {
         let (notes, pool) = (self.request.notes(), self.request.pool());
         notes.set(pool, NOTE_ROUTE, route);
+    }
+
+    fn note_duration(&self, took: Duration) {
+        let notes = self.request.notes();
+        let Some(digits) = format_short_duration(took) else {
+            notes.set_text(NOTE_DURATION, self.request.pool().owned_text(&format_duration(took)));
+            return;
+        };
+        self.state.set_duration(digits);
+        if !self.is_duration_noted.get() {
+            notes.set_new(NOTE_DURATION, self.state.duration_text(), [NOTE_WORKER, NOTE_TYPE]);
+        }
     }
 
     #[inline(always)]
@@ -451,18 +482,6 @@ fn planted_panic(request: Request<'_>) {
 }
 
 impl Request<'_> {
-    fn note_duration(self, state: &State, took: Duration) {
-        let text = match format_short_duration(took) {
-            Some(digits) => {
-                state.duration.set(digits);
-                // SAFETY: NUL-terminated, in our record, which lies in the request's pool.
-                unsafe { PoolText::from_ptr(state.duration.as_ptr().cast::<c_char>()) }
-            }
-            None => self.pool().owned_text(&format_duration(took)),
-        };
-        self.notes().set_text(NOTE_DURATION, text);
-    }
-
     /// Whether the client speaks TLS, as mod_ssl says in the environment.
     fn is_secure(self) -> bool {
         self.env().get(c"HTTPS").is_some_and(|on| on.to_bytes().eq_ignore_ascii_case(b"on"))

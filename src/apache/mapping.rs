@@ -44,7 +44,7 @@ pub(super) struct State {
     /// Options of the matched rule; null when it has none.
     options: Cell<*const RuleOptions>,
     /// Room for the text of the note of the duration, NUL behind it.
-    pub(super) duration: Cell<[u8; 16]>,
+    duration: Cell<[u8; 16]>,
 }
 
 impl State {
@@ -58,6 +58,19 @@ impl State {
             options: Cell::new(std::ptr::null()),
             duration: Cell::new([0; 16]),
         }
+    }
+
+    /// The text of the note of the duration: empty until [`Self::set_duration`].
+    #[inline]
+    pub(super) fn duration_text(&self) -> PoolText {
+        // SAFETY: our record lies in the request's pool; its last byte is always NUL.
+        unsafe { PoolText::from_ptr(self.duration.as_ptr().cast::<c_char>()) }
+    }
+
+    /// Writes that text; the last byte must be NUL.
+    #[inline]
+    pub(super) fn set_duration(&self, text: [u8; 16]) {
+        self.duration.set(text);
     }
 
     /// URI that is forwarded.

@@ -8,7 +8,7 @@
 use std::ffi::CStr;
 
 use super::apr::{Form, Pool, PoolText};
-use super::handler::{NOTE_ROUTE, NOTE_TYPE, Service};
+use super::handler::{NOTE_DURATION, NOTE_ROUTE, NOTE_TYPE, Service};
 use super::mapping::NOTE_WORKER;
 use crate::balancer::{Activation, State};
 use crate::shm::Text;
@@ -42,12 +42,12 @@ const LAST_NOTES: [&CStr; 10] = [
     c"JK_LB_LAST_STATE",
 ];
 
-/// The notes that are there before a member is chosen, the route, the notes about the first member and those about the last one.
+/// The notes that are there before a member is chosen, route and duration, the notes about the first member and those about the last one.
 pub(super) type MemberNotes = Form<2, 10>;
 
 /// The names of all of them; lives as long as `pool`.
 pub(super) fn prepare(pool: Pool) -> Option<MemberNotes> {
-    Form::new(pool, [NOTE_WORKER, NOTE_TYPE], NOTE_ROUTE, [FIRST_NOTES, LAST_NOTES])
+    Form::new(pool, [NOTE_WORKER, NOTE_TYPE], [NOTE_ROUTE, NOTE_DURATION], [FIRST_NOTES, LAST_NOTES])
 }
 
 impl Service<'_> {
@@ -59,8 +59,11 @@ impl Service<'_> {
         {
             let (notes, pool) = (self.request.notes(), self.request.pool());
             let (route, texts) = route_and_texts(pool, route, first);
-            if let Some(notes) = self.vhost.member_notes.filled(pool, notes, route, &texts) {
+            // The duration is not known yet; its text is put there when it is.
+            let ends = [route, self.state.duration_text()];
+            if let Some(notes) = self.vhost.member_notes.filled(pool, notes, ends, &texts) {
                 self.request.set_notes(notes);
+                self.is_duration_noted.set(true);
                 return;
             }
         }

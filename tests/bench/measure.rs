@@ -14,8 +14,11 @@ use super::client::{Client, Request};
 use super::server::Server;
 use super::wait;
 
-/// Requests before anything is counted: connections are open then and buffers have their size.
+/// Requests of each client before anything is counted: connections are open then and buffers have their size.
 const WARM_UP: u32 = 40;
+/// Clients that ask at the same time before instructions are counted, twice as many as httpd has threads: each has then served a request and has its
+/// buffers.
+const WARM_UP_CLIENTS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// User-space instructions of one request; the profile of the last requests is copied to `keep`.
@@ -23,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An OPTIONS request between them makes callgrind write down what it has counted and begin again (`DUMP_BEFORE` of server.rs).
 pub(crate) fn instructions(server: &Server, request: &Request, times: u32, keep: Option<&Path>) -> io::Result<f64> {
     let (mut client, dump) = (Client::connect(server.address())?, Request::new("OPTIONS", "/", 0));
+    warm_up_threads(server, request)?;
     client.run(request, WARM_UP)?;
     client.run(&dump, 1)?;
     client.run(request, times)?;
@@ -34,6 +38,18 @@ pub(crate) fn instructions(server: &Server, request: &Request, times: u32, keep:
     }
     let (once, twice) = (total(&server.file("profile.2"))?, total(&server.file("profile.3"))?);
     Ok((twice - once) / f64::from(times))
+}
+
+/// Keeps all threads of httpd busy at once, which then closes connections that are only kept alive: that ends a client.
+fn warm_up_threads(server: &Server, request: &Request) -> io::Result<()> {
+    let ask = || match Client::connect(server.address())?.run(request, WARM_UP) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        outcome => outcome,
+    };
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..WARM_UP_CLIENTS).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().try_for_each(|one| one.join().map_err(|_| io::Error::other("a client panicked"))?)
+    })
 }
 
 fn total(dump: &Path) -> io::Result<f64> {

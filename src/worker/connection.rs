@@ -1,8 +1,8 @@
 //! One connection to a container: buffered receive, vectored send, CPing, liveness.
 //!
 //! Not here: what packets mean (`ajp::exchange`), who may use the connection (`pool`). The surprising thing: the first wait
-//! for a packet is one plain `recv` bounded by SO_RCVTIMEO, which is set once and stays; only when a packet comes in
-//! pieces is the rest of its deadline waited out with `poll`, so that a trickling peer cannot stretch it.
+//! for a packet is one plain `recv` bounded by SO_RCVTIMEO, which is short, set once and stays: after it the caller may see to
+//! what it holds. The rest of the deadline is waited out with `poll`, so that a trickling peer cannot stretch it.
 //!
 //! ```text
 //!  buffer   | parsed, still borrowed | complete packets | part of one |       free       |
@@ -26,6 +26,8 @@ use crate::shm::Connected;
 const MIN_BUFFER: usize = 32_768;
 /// What it grows to when a container has sent all that fitted: one system call, and one write to the client, for a page of 64 KiB.
 const GROWN_BUFFER: usize = 81_920;
+/// How long a packet is waited for before the wait counts as a pause of the container.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Code of the answer to a CPing.
 const CPONG: u8 = 0x09;
 
@@ -47,8 +49,8 @@ pub struct Open {
     /// The last read left no room: more was waiting, as a rule.
     filled: bool,
     max_payload: usize,
-    /// What SO_RCVTIMEO is set to.
-    receive_timeout: Option<Duration>,
+    /// SO_RCVTIMEO is set to [`PAUSE`].
+    reads_are_short: bool,
     received: u64,
     sent: u64,
     /// It has served a request before.
@@ -66,13 +68,21 @@ pub struct SendError {
     pub cause: io::Error,
 }
 
-/// How a wait begins.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
-    /// With a blocking recv under SO_RCVTIMEO.
-    Recv,
-    /// With a poll: the limit is not the one the socket is set to.
-    Poll,
+/// How a wait for a packet ended, if not in an error.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "after a pause the packet is still to be waited for"]
+pub enum Arrival {
+    /// A whole packet is in the buffer.
+    Packet,
+    /// Nothing has come for a while, and there is time left: [`Open::receive_rest`] waits on.
+    Pause(Rest),
+}
+
+/// What is left of a wait for a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    limit: Option<Duration>,
+    deadline: Option<Instant>,
 }
 
 impl std::ops::Deref for Connection {
@@ -93,6 +103,8 @@ impl Connection {
     /// Takes over an open stream and counts it as connected.
     pub fn new(stream: Stream, address: Arc<str>, generation: u32, max_packet_size: usize, shared: &AjpShared) -> Self {
         let counted = shared.connect();
+        // Where that fails, reads are waited for with a poll.
+        let reads_are_short = stream.set_receive_timeout(Some(PAUSE)).is_ok();
         let mut connection = Self(Box::new(Open {
             stream,
             address,
@@ -102,7 +114,7 @@ impl Connection {
             end: 0,
             filled: false,
             max_payload: 0,
-            receive_timeout: None,
+            reads_are_short,
             received: 0,
             sent: 0,
             used: false,
@@ -244,43 +256,50 @@ impl Open {
         }
     }
 
-    /// Waits until a whole packet is in the buffer; `limit` bounds the wait for all of it. Bytes handed out before by
+    /// Waits until a whole packet is in the buffer, or the container pauses; `limit` bounds the wait for all of it. Bytes handed out before by
     /// [`Self::next_packet`] stay where they are while [`Self::keeps_packets`] says so.
     ///
     /// # Errors
     /// [`ReceiveError`]; the connection cannot be used any more.
     #[inline]
-    pub fn receive(&mut self, limit: Option<Duration>) -> Result<(), ReceiveError> {
-        if !self.is_drained() || self.receive_timeout != limit {
-            return self.receive_from(limit, First::Recv);
+    pub fn receive(&mut self, limit: Option<Duration>) -> Result<Arrival, ReceiveError> {
+        let rest = Rest { limit, deadline: limit.map(|limit| Instant::now() + limit) };
+        if !self.is_drained() || !self.reads_are_short || limit.is_some_and(|limit| limit < PAUSE) {
+            return self.receive_until(rest, Some(Instant::now() + PAUSE));
         }
-        let deadline = limit.map(|limit| Instant::now() + limit);
         self.make_room();
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let room_left = room.len();
         match self.stream.read(room, Wait::Yes) {
             Ok(read) if read > 0 => {
                 self.count_received(read, room_left);
-                if self.has_packet()? { Ok(()) } else { self.wait_for_rest(limit, deadline, false) }
+                if self.has_packet()? {
+                    Ok(Arrival::Packet)
+                } else {
+                    self.receive_until(rest, Some(Instant::now() + PAUSE))
+                }
             }
-            read => self.not_received(read, limit, deadline),
+            read => self.not_received(read, rest),
         }
     }
 
     /// The first read brought nothing.
     #[cold]
-    fn not_received(
-        &mut self,
-        read: Result<usize, Errno>,
-        limit: Option<Duration>,
-        deadline: Option<Instant>,
-    ) -> Result<(), ReceiveError> {
+    fn not_received(&mut self, read: Result<usize, Errno>, rest: Rest) -> Result<Arrival, ReceiveError> {
         match read {
-            Err(Errno::INTR) => self.wait_for_rest(limit, deadline, false),
-            // SO_RCVTIMEO.
-            Err(Errno::AGAIN) => Err(timed_out(limit)),
+            // SO_RCVTIMEO, or a signal, after which nothing is lost by taking the pause for over.
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Arrival::Pause(rest)),
             read => Err(self.closed(read.err().map(io::Error::from))),
         }
+    }
+
+    /// Waits for the packet that [`Self::receive`] has not waited out.
+    ///
+    /// # Errors
+    /// As there.
+    #[cold]
+    pub fn receive_rest(&mut self, rest: Rest) -> Result<(), ReceiveError> {
+        self.receive_until(rest, None).map(|_| ())
     }
 
     /// The payload of the next whole packet in the buffer; `None` when there is none.
@@ -313,7 +332,7 @@ impl Open {
     /// [`ReceiveError`]; the connection cannot be used any more.
     pub fn cping(&mut self, limit: Duration) -> Result<(), ReceiveError> {
         self.begin_cping(limit)?;
-        self.receive_from(Some(limit), First::Poll)?;
+        self.receive_rest(Rest { limit: Some(limit), deadline: Some(Instant::now() + limit) })?;
         self.take_cpong()
     }
 
@@ -369,52 +388,30 @@ impl Open {
         Err(ReceiveError::Unexpected { code, length: waiting })
     }
 
-    fn receive_from(&mut self, limit: Option<Duration>, first: First) -> Result<(), ReceiveError> {
-        if !self.is_drained() && self.has_packet()? {
-            return Ok(());
-        }
-        let deadline = limit.map(|limit| Instant::now() + limit);
-        let blocking = first == First::Recv;
-        if blocking && self.receive_timeout != limit {
-            self.stream.set_receive_timeout(limit).map_err(|cause| self.closed(Some(cause)))?;
-            self.receive_timeout = limit;
-        }
-        self.wait_for_rest(limit, deadline, blocking)
-    }
-
-    /// Reads until a whole packet is there; with `blocking`, first by a read that waits as long as SO_RCVTIMEO says.
-    fn wait_for_rest(
-        &mut self,
-        limit: Option<Duration>,
-        deadline: Option<Instant>,
-        mut blocking: bool,
-    ) -> Result<(), ReceiveError> {
-        loop {
-            if !blocking && deadline.is_some() {
-                match self.stream.wait_readable(deadline) {
-                    Ok(true) => {}
-                    Ok(false) => return Err(timed_out(limit)),
-                    Err(cause) => return Err(self.closed(Some(cause))),
-                }
+    /// Waits with `poll` until a whole packet is there, or until `pause` if that comes before the deadline.
+    fn receive_until(&mut self, rest: Rest, pause: Option<Instant>) -> Result<Arrival, ReceiveError> {
+        let until = match (rest.deadline, pause) {
+            (Some(deadline), Some(pause)) => Some(deadline.min(pause)),
+            (deadline, pause) => deadline.or(pause),
+        };
+        while !self.has_packet()? {
+            match self.stream.wait_readable(until) {
+                Ok(true) => {}
+                Ok(false) if until == rest.deadline => return Err(timed_out(rest.limit)),
+                Ok(false) => return Ok(Arrival::Pause(rest)),
+                Err(cause) => return Err(self.closed(Some(cause))),
             }
             self.make_room();
-            let wait = if blocking || deadline.is_none() { Wait::Yes } else { Wait::No };
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             let room_left = room.len();
-            match self.stream.read(room, wait) {
+            match self.stream.read(room, Wait::No) {
                 Ok(0) => return Err(self.closed(None)),
-                Ok(read) => {
-                    self.count_received(read, room_left);
-                    if self.has_packet()? {
-                        return Ok(());
-                    }
-                }
-                Err(Errno::AGAIN) if blocking => return Err(timed_out(limit)),
+                Ok(read) => self.count_received(read, room_left),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(cause) => return Err(self.closed(Some(cause.into()))),
             }
-            blocking = false;
         }
+        Ok(Arrival::Packet)
     }
 
     /// `read` bytes came into `room` bytes behind `end`.
@@ -503,11 +500,17 @@ mod tests {
         bytes
     }
 
+    fn await_packet(ours: &mut Connection, limit: Option<Duration>) {
+        if let Arrival::Pause(rest) = ours.receive(limit).unwrap() {
+            ours.receive_rest(rest).unwrap();
+        }
+    }
+
     #[test]
     fn hands_out_all_packets_of_one_receive() {
         let (mut ours, mut theirs) = pair();
         theirs.write_all(&[packet(b"one"), packet(b""), packet(b"three")].concat()).unwrap();
-        ours.receive(None).unwrap();
+        await_packet(&mut ours, None);
         assert_eq!(ours.next_packet(), Ok(Some(&b"one"[..])));
         assert_eq!(ours.next_packet(), Ok(Some(&b""[..])));
         assert_eq!(ours.next_packet(), Ok(Some(&b"three"[..])));
@@ -525,7 +528,7 @@ mod tests {
             }
             theirs
         });
-        ours.receive(None).unwrap();
+        await_packet(&mut ours, None);
         assert_eq!(ours.next_packet().unwrap().unwrap(), [7; 8192]);
         writer.join().unwrap();
     }
@@ -540,7 +543,7 @@ mod tests {
             }
         });
         for n in 0..200_u32 {
-            ours.receive(Some(Duration::from_secs(60))).unwrap();
+            await_packet(&mut ours, Some(Duration::from_secs(60)));
             let payload = ours.next_packet().unwrap().unwrap();
             assert_eq!(payload.len(), 1 + (n as usize * 977) % 8192);
             assert!(payload.iter().all(|byte| *byte == n as u8));
@@ -556,7 +559,7 @@ mod tests {
             theirs.write_all(&lots).unwrap();
             let mut counts = Vec::new();
             while counts.iter().sum::<usize>() < lots.len() {
-                ours.receive(None).unwrap();
+                await_packet(ours, None);
                 counts.push(ours.take_byte_counts().0 as usize);
                 while ours.next_packet().unwrap().is_some() {}
                 ours.forget_packets();
@@ -573,6 +576,29 @@ mod tests {
         assert!(matches!(ours.receive(SHORT), Err(ReceiveError::TimedOut { limit_ms: 20 })));
         theirs.write_all(&[0x41, 0x42, 0x00]).unwrap();
         assert!(matches!(ours.receive(SHORT), Err(ReceiveError::TimedOut { limit_ms: 20 })));
+    }
+
+    #[test]
+    fn tells_of_a_pause_between_and_inside_packets_and_waits_on() {
+        let bytes = packet(b"late");
+        for (limit, already) in [(None, 0), (Some(Duration::from_secs(60)), 3)] {
+            let (mut ours, mut theirs) = pair();
+            theirs.write_all(&bytes[..already]).unwrap();
+            let Arrival::Pause(rest) = ours.receive(limit).unwrap() else { panic!("nobody has sent a packet") };
+            theirs.write_all(&bytes[already..]).unwrap();
+            ours.receive_rest(rest).unwrap();
+            assert_eq!(ours.next_packet(), Ok(Some(&b"late"[..])));
+        }
+    }
+
+    #[test]
+    fn limit_bounds_the_pause_and_what_follows_together() {
+        let (mut ours, _theirs) = pair();
+        let limit = PAUSE + PAUSE;
+        let Arrival::Pause(rest) = ours.receive(Some(limit)).unwrap() else { panic!("nobody has sent a packet") };
+        assert_eq!(rest.limit, Some(limit));
+        assert!(rest.deadline.unwrap() < Instant::now() + limit);
+        assert!(matches!(ours.receive_rest(rest), Err(ReceiveError::TimedOut { limit_ms: 100 })));
     }
 
     #[test]

@@ -91,9 +91,7 @@ fn end_after_the_headers_is_502_and_never_repeated() {
     for options in [None, Some(0)] {
         let tomcat = Tomcat::once(|peer| {
             peer.expect_forward_request();
-            peer.headers(200);
-            peer.chunk(b"PART");
-            peer.close();
+            peer.send_and_close(&[headers(200, &[]), chunk(b"PART")].concat());
         });
         let engine = Engine::with(tomcat.port(), |config| config.settings.recovery_options = options);
         let outcome = engine.get();
@@ -164,6 +162,21 @@ fn stall_between_and_inside_packets_is_cut_off_at_the_reply_timeout() {
         assert_eq!(outcome.failed(), (504, 1, 1));
         assert!(outcome.failure().error.aborts_client());
         assert_eq!(outcome.failure().error.class(), Class::ReplyTimeout);
+        assert_eq!(tomcat.finish(), 1);
+    }
+}
+
+#[test]
+fn body_that_is_held_is_passed_on_when_the_container_pauses_and_headers_alone_are_not() {
+    for (body, aborts) in [(chunk(b"PART"), true), (Vec::new(), false)] {
+        let tomcat = Tomcat::start(vec![answering([headers(200, &[]), body].concat())]);
+        // Longer than a pause.
+        let engine = Engine::with(tomcat.port(), |config| config.settings.reply_timeout_ms = 100);
+        let outcome = engine.get();
+        assert_eq!(outcome.failed(), (504, 1, 1));
+        assert_eq!(outcome.failure().error.aborts_client(), aborts);
+        assert_eq!(outcome.client.passes, if aborts { vec![(4, true)] } else { vec![] });
+        assert_eq!(outcome.client.body, if aborts { &b"PART"[..] } else { b"" });
         assert_eq!(tomcat.finish(), 1);
     }
 }
@@ -273,13 +286,13 @@ fn bytes_behind_the_end_close_the_connection() {
 fn flushes_only_when_the_container_asks() {
     let tomcat = Tomcat::once(|peer| {
         peer.expect_forward_request();
-        peer.send(&[headers(200, &[]), chunk(b"one"), chunk(b""), chunk(b"two")].concat());
-        peer.get_body(1);
+        // In one segment, so that the container does not pause.
+        let asking = mod_jk::ajp::response::encode_get_body(1).to_vec();
+        let first = [headers(200, &[]), chunk(b"one"), chunk(b""), chunk(b"two"), asking.clone()].concat();
+        let second = [chunk(b"three"), asking, chunk(b"four"), chunk(b""), packet(&[0x05, 0x01])].concat();
+        peer.send(&[first, second].concat());
         peer.expect_body();
-        peer.send(&[chunk(b"three")].concat());
-        peer.get_body(1);
         peer.expect_body();
-        peer.send(&[chunk(b"four"), chunk(b""), packet(&[0x05, 0x01])].concat());
     });
     let client = Engine::new(tomcat.port()).get().client;
     assert_eq!(client.body, b"onetwothreefour");
@@ -324,13 +337,12 @@ fn flush_options_flush_headers_and_packets() {
     let run = |header: bool, packets: bool| {
         let tomcat = Tomcat::once(|peer| {
             peer.expect_forward_request();
-            peer.headers(200);
-            peer.get_body(1);
+            // In one segment, so that the container does not pause.
+            let asking = mod_jk::ajp::response::encode_get_body(1).to_vec();
+            let body = [chunk(b"one"), asking.clone(), packet(&[0x05, 0x01])].concat();
+            peer.send(&[headers(200, &[]), asking, body].concat());
             peer.expect_body();
-            peer.chunk(b"one");
-            peer.get_body(1);
             peer.expect_body();
-            peer.end(true);
         });
         let outcome = Engine::new(tomcat.port()).send(b"GET", BodyKind::None, Client::default(), |request| {
             request.options.flush_header = header;
@@ -469,9 +481,7 @@ fn next_response_on_a_connection_has_the_whole_buffer() {
         let chunk = chunk(&vec![b'x'; body]);
         peer.send(&[headers(200, &[]), chunk.repeat(3), packet(&[5, 1])].concat());
         peer.expect_forward_request();
-        peer.headers(200);
-        peer.chunk(&[b'y'; 4000]);
-        peer.end(true);
+        peer.ok(&[b'y'; 4000]);
     });
     let engine = Engine::new(tomcat.port());
     assert_eq!(engine.get().client.body.len(), 3 * body);

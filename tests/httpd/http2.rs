@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::support::backend::Backend;
 use crate::support::httpd::Httpd;
+use crate::support::tomcat::{chunk, headers};
 use crate::support::tomcat_server::Pattern;
 
 const STREAM_RESET: i32 = 92;
@@ -74,9 +75,7 @@ fn response_that_broke_after_a_flush_resets_its_stream() {
 #[test]
 fn response_that_broke_before_a_flush_is_a_clean_502_over_http_2() {
     let backend = Backend::start(|call| {
-        call.peer.headers(200);
-        call.peer.chunk(b"part");
-        call.peer.close();
+        call.peer.send_and_close(&[headers(200, &[]), chunk(b"part")].concat());
     });
     let httpd = httpd(&backend);
     let answer = curl(&httpd, "/", &[]);

@@ -58,6 +58,15 @@ under_every_mpm! {
     }
 }
 
+under_every_mpm! {
+    fn body_that_is_not_flushed_arrives_while_the_container_pauses(mpm: Mpm) {
+        const PARTS: &[&str] = &["the first rows", "and the last"];
+        let (backend, tell) = told(PARTS, false);
+        let httpd = backend.httpd().mpm(mpm).start();
+        parts_arrive_one_by_one(&httpd, &tell, PARTS);
+    }
+}
+
 #[test]
 fn response_in_progress_is_served_to_its_end_over_a_graceful_restart() {
     const PARTS: &[&str] = &["before", "after"];

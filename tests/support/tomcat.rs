@@ -256,6 +256,13 @@ impl Peer {
         }
     }
 
+    /// Sends bytes and closes the connection in order, all in one segment: nobody sees a pause between the two.
+    pub(crate) fn send_and_close(&mut self, bytes: &[u8]) {
+        socket2::SockRef::from(self.stream.as_ref().expect("open")).set_tcp_cork(true).unwrap();
+        self.send(bytes);
+        self.close();
+    }
+
     /// Resets the connection.
     pub(crate) fn reset(&mut self) {
         let stream = self.stream.take().expect("open");

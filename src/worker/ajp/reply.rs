@@ -1,14 +1,14 @@
 //! The answer to one attempt: packets in, calls of [`Downstream`] out.
 //!
 //! Not here: retries and the life of the connection (`ajp.rs`). The surprising thing: nothing is passed on per packet. Packets
-//! are given to the web server where they lie in the receive buffer, and are passed on together: when the container flushes,
-//! when the response ends, or when the buffer has no room for another packet. Until then a failure can still become a clean
+//! are given to the web server where they lie in the receive buffer, and are passed on together: when the container flushes or
+//! pauses, when the response ends, or when the buffer has no room for another packet. Until then a failure can still become a clean
 //! error page.
 
 use std::io::IoSlice;
 
 use super::super::clock::Moment;
-use super::super::connection::Connection;
+use super::super::connection::{Arrival, Connection, Rest};
 use super::super::error::Error;
 use super::super::{Downstream, Log, Parts, Request, say};
 use super::{AjpWorker, Facts, Limits, Scene, Served, ServerErrorPage};
@@ -34,6 +34,8 @@ pub(super) struct Reply<'w> {
     body_bytes: u64,
     /// Something was given to the web server and not yet passed on.
     pending: bool,
+    /// ... among it bytes of the body.
+    holds_body: bool,
     flush: bool,
 }
 
@@ -49,6 +51,7 @@ impl<'w> Reply<'w> {
             page: None,
             body_bytes: 0,
             pending: false,
+            holds_body: false,
             flush: false,
         }
     }
@@ -89,8 +92,11 @@ impl<'w> Reply<'w> {
         facts: &mut Facts,
     ) -> Result<End, Error> {
         loop {
-            let received = connection.receive(self.limits.wait());
-            received.map_err(|error| self.limits.receive_error(connection.address(), error))?;
+            match connection.receive(self.limits.wait()) {
+                Ok(Arrival::Packet) => {}
+                Ok(Arrival::Pause(rest)) => self.pause(rest, connection, downstream)?,
+                Err(error) => return Err(self.limits.receive_error(connection.address(), error)),
+            }
             if let Some(started) = self.unanswered_since.take() {
                 self.slot.first_byte_time.record(Moment::now().nanos_since(started));
             }
@@ -136,6 +142,16 @@ impl<'w> Reply<'w> {
         }
     }
 
+    /// Nothing more is waiting: the client gets to see the body that is held. Headers alone can still give way to an error page.
+    #[cold]
+    fn pause(&mut self, rest: Rest, connection: &mut Connection, downstream: &mut dyn Downstream) -> Result<(), Error> {
+        if self.holds_body {
+            self.pass(downstream, true)?;
+            connection.forget_packets();
+        }
+        connection.receive_rest(rest).map_err(|error| self.limits.receive_error(connection.address(), error))
+    }
+
     #[inline(always)]
     fn body(&mut self, bytes: &[u8], request: &Request<'_>, downstream: &mut dyn Downstream) {
         if self.page.is_some() {
@@ -144,6 +160,7 @@ impl<'w> Reply<'w> {
         downstream.body(bytes);
         self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.pending = true;
+        self.holds_body = true;
         self.flush |= request.options.flush_packets;
     }
 
@@ -207,6 +224,7 @@ impl<'w> Reply<'w> {
             return Ok(());
         }
         self.pending = false;
+        self.holds_body = false;
         self.flush = false;
         downstream.pass(flush).map_err(|_| Error::ClientWrite)
     }

@@ -358,8 +358,8 @@ impl<'o> Writer<'o> {
     /// A name and a value, both as text.
     #[inline(always)]
     pub(super) fn pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
-        // A name as long as 0xA000 would read as a coded name (reference: ajp-side.md section 1.2).
-        if name.len() >= usize::from(CODED_NAMES) {
+        // Such a length would read as the code of a name (reference: ajp-side.md section 1.2).
+        if name.len() & !0xFF == usize::from(CODED_NAMES) {
             return Err(name_too_long(name));
         }
         let written = self.behind([], name).and_then(|()| self.behind([], value));

@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 APXS ?= $(firstword $(wildcard /usr/bin/apxs /usr/bin/apxs2 /usr/local/apache2/bin/apxs) apxs)
 RELEASE_MODULE := target/release/libmod_jk.so
+# The module is looked for there by the demo, the benchmarks and the comparison with C.
+unexport CARGO_TARGET_DIR
 # Where rustup's installer puts a toolchain, for shells that do not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 

@@ -6,12 +6,16 @@
 use std::ffi::c_char;
 use std::io::IoSlice;
 
+use smallvec::SmallVec;
+
 use super::ffi;
 use super::request::Request;
 use crate::worker::{ClientError, Parts};
 
 /// Bytes that httpd is asked for at a time: nine packets of the usual size, all that one request may hold of its body.
 const READ_AHEAD: usize = 9 * 8192;
+/// httpd reads 8,000 bytes at a time.
+const USUAL_PIECES: usize = 10;
 /// More pieces than these are not lent but copied: what one `writev` takes is limited.
 const MOST_PIECES: usize = 128;
 
@@ -26,7 +30,7 @@ pub(super) struct Upload<'r> {
     request: Request<'r>,
     /// Holds the buckets that `pieces` point into.
     brigade: *mut ffi::apr_bucket_brigade,
-    pieces: Vec<Piece>,
+    pieces: SmallVec<[Piece; USUAL_PIECES]>,
     /// The first of `pieces` with bytes in it.
     next: usize,
     /// Bytes in `pieces`.
@@ -36,7 +40,7 @@ pub(super) struct Upload<'r> {
 
 impl<'r> Upload<'r> {
     pub(super) fn new(request: Request<'r>) -> Self {
-        Self { request, brigade: std::ptr::null_mut(), pieces: Vec::new(), next: 0, held: 0, ended: false }
+        Self { request, brigade: std::ptr::null_mut(), pieces: SmallVec::new(), next: 0, held: 0, ended: false }
     }
 
     /// Bytes that can be lent now.

@@ -421,4 +421,6 @@ fn planned_name(name: &str) -> Result<Text, ShmError> {
 }
 
 #[cfg(all(test, not(loom)))]
+mod damage_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;

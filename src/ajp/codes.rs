@@ -38,7 +38,7 @@ const METHODS: [&[u8]; 27] = [
     b"MKACTIVITY",
 ];
 
-/// Where codes of header names begin, in both directions: 0xA0 in the high byte. No header name we send is this long.
+/// Where codes of header names begin, in both directions: 0xA0 in the high byte. No name with such a length is sent.
 pub const CODED_NAMES: u16 = 0xA000;
 
 /// Request header names in the order of their codes, the first is 0xA001.

@@ -360,10 +360,10 @@ impl<'o> Writer<'o> {
     pub(super) fn pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
         // Such a length would read as the code of a name (reference: ajp-side.md section 1.2).
         if name.len() & !0xFF == usize::from(CODED_NAMES) {
-            return Err(name_too_long(name));
+            return Err(name_reads_as_code(name));
         }
         let written = self.behind([], name).and_then(|()| self.behind([], value));
-        written.ok_or_else(|| does_not_fit(name, value))
+        written.ok_or_else(|| pair_does_not_fit(name, value))
     }
 
     /// `start` as it is, then a string.
@@ -401,9 +401,24 @@ fn does_not_fit(item: &[u8], value: &[u8]) -> EncodeError {
     too_large(item, value.len())
 }
 
+/// The longer one is at fault.
 #[cold]
-fn name_too_long(name: &[u8]) -> EncodeError {
-    EncodeError::StringTooLong { item: format!("name {}", excerpt(name)), length: name.len() }
+fn pair_does_not_fit(name: &[u8], value: &[u8]) -> EncodeError {
+    if name.len() <= value.len() {
+        return does_not_fit(name, value);
+    }
+    let (item, length) = (format!("name {}", excerpt(name)), name.len());
+    if length > MAX_STRING {
+        EncodeError::StringTooLong { item, length }
+    } else {
+        EncodeError::TooLarge { item, length }
+    }
+}
+
+#[cold]
+fn name_reads_as_code(name: &[u8]) -> EncodeError {
+    let item = format!("name {}, of a length that AJP takes for a code,", excerpt(name));
+    EncodeError::StringTooLong { item, length: name.len() }
 }
 
 #[cold]

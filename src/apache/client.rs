@@ -111,13 +111,14 @@ impl<'r> Client<'r> {
     /// and the connection is closed, so that nobody takes the part for the whole.
     pub(super) fn break_off(&mut self) {
         let request = self.request;
-        // SAFETY: live pool and bucket allocator of this request's connection (rule 1); no message is passed.
-        let bucket = unsafe {
-            ffi::ap_bucket_error_create(BAD_GATEWAY, std::ptr::null(), request.pool().as_ptr(), request.bucket_alloc())
-        };
-        self.insert(bucket);
-        // The client may be gone as well: there is nobody left to tell.
-        let _ = Downstream::finish(self);
+        if !self.ended {
+            let (pool, buckets) = (request.pool().as_ptr(), request.bucket_alloc());
+            // SAFETY: live pool and bucket allocator of this request's connection (rule 1); no message is passed.
+            let bucket = unsafe { ffi::ap_bucket_error_create(BAD_GATEWAY, std::ptr::null(), pool, buckets) };
+            self.insert(bucket);
+            // The client may be gone as well: there is nobody left to tell.
+            let _ = self.end();
+        }
         request.abort_client();
     }
 
@@ -150,7 +151,8 @@ impl<'r> Client<'r> {
         // SAFETY: the brigade stays usable after it was passed; emptying it drops what a filter left in it.
         unsafe { ffi::apr_brigade_cleanup(brigade.cast()) };
         self.replaced |= status == ffi::AP_FILTER_ERROR;
-        if status == 0 && !self.request.client_is_gone() { Ok(()) } else { Err(ClientError) }
+        // Under HTTP/2 a stream that has taken the end of its response is over, which reads like a client that is gone.
+        if status == 0 && (self.ended || !self.request.client_is_gone()) { Ok(()) } else { Err(ClientError) }
     }
 
     #[inline(never)]

@@ -528,6 +528,7 @@ impl AjpWorker {
             _ => self.shared.set_state(State::Error),
         }
         match &error {
+            Error::TooLarge { limit, .. } if *limit == crate::ajp::MAX_STRING => say!(log, Error, "({name}) {error}"),
             Error::TooLarge { .. } => {
                 say!(log, Error, "({name}) {error}; a larger max_packet_size here and packetSize in Tomcat may help");
             }

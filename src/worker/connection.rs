@@ -599,6 +599,22 @@ mod tests {
         assert_eq!(rest.limit, Some(limit));
         assert!(rest.deadline.unwrap() < Instant::now() + limit);
         assert!(matches!(ours.receive_rest(rest), Err(ReceiveError::TimedOut { limit_ms: 100 })));
+        // With the limit anew this would take an hour.
+        let over = Rest { limit: Some(Duration::from_secs(3_600)), deadline: Some(Instant::now()) };
+        assert!(matches!(ours.receive_rest(over), Err(ReceiveError::TimedOut { limit_ms: 3_600_000 })));
+    }
+
+    #[test]
+    fn tells_of_a_pause_when_the_next_packet_has_begun_behind_a_whole_one() {
+        let (mut ours, mut theirs) = pair();
+        let (first, second) = (packet(b"first"), packet(b"second"));
+        theirs.write_all(&[&first[..], &second[..3]].concat()).unwrap();
+        await_packet(&mut ours, None);
+        assert_eq!(ours.next_packet(), Ok(Some(&b"first"[..])));
+        let Arrival::Pause(rest) = ours.receive(None).unwrap() else { panic!("the second packet is not whole") };
+        theirs.write_all(&second[3..]).unwrap();
+        ours.receive_rest(rest).unwrap();
+        assert_eq!(ours.next_packet(), Ok(Some(&b"second"[..])));
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn stall_between_and_inside_packets_is_cut_off_at_the_reply_timeout() {
             peer.send(&part);
             peer.expect_end();
         });
-        let engine = Engine::with(tomcat.port(), |config| config.settings.reply_timeout_ms = 30);
+        let engine = Engine::with(tomcat.port(), |config| config.settings.reply_timeout_ms = 500);
         let outcome = engine.get();
         assert_eq!(outcome.failed(), (504, 1, 1));
         assert!(outcome.failure().error.aborts_client());
@@ -170,8 +170,8 @@ fn stall_between_and_inside_packets_is_cut_off_at_the_reply_timeout() {
 fn body_that_is_held_is_passed_on_when_the_container_pauses_and_headers_alone_are_not() {
     for (body, aborts) in [(chunk(b"PART"), true), (Vec::new(), false)] {
         let tomcat = Tomcat::start(vec![answering([headers(200, &[]), body].concat())]);
-        // Longer than a pause.
-        let engine = Engine::with(tomcat.port(), |config| config.settings.reply_timeout_ms = 100);
+        // Much longer than a pause, also where the peer waits for a processor.
+        let engine = Engine::with(tomcat.port(), |config| config.settings.reply_timeout_ms = 500);
         let outcome = engine.get();
         assert_eq!(outcome.failed(), (504, 1, 1));
         assert_eq!(outcome.failure().error.aborts_client(), aborts);
@@ -179,6 +179,19 @@ fn body_that_is_held_is_passed_on_when_the_container_pauses_and_headers_alone_ar
         assert_eq!(outcome.client.body, if aborts { &b"PART"[..] } else { b"" });
         assert_eq!(tomcat.finish(), 1);
     }
+}
+
+#[test]
+fn body_that_filled_the_buffer_is_flushed_too_when_the_container_pauses() {
+    let part = chunk(&[b'x'; 8184]);
+    // The buffer of 32 KiB has no room for a fourth packet of the largest size.
+    let bytes = [headers(200, &[]), part.repeat(3)].concat();
+    let tomcat = Tomcat::start(vec![answering(bytes)]);
+    let engine = Engine::with(tomcat.port(), |config| config.settings.reply_timeout_ms = 500);
+    let outcome = engine.get();
+    assert!(outcome.failure().error.aborts_client());
+    assert_eq!(outcome.client.passes, [(3 * 8184, false), (0, true)]);
+    assert_eq!(tomcat.finish(), 1);
 }
 
 #[test]
@@ -328,7 +341,7 @@ fn passes_on_what_nobody_flushed_before_it_waits_for_the_client() {
     let client = Client::with_body(&[b"answer"]);
     let client = Engine::new(tomcat.port()).send(b"POST", BodyKind::Chunked, client, |_| {}).client;
     assert_eq!(client.passed_at_reads.first(), Some(&"question".len()));
-    assert_eq!(client.passes.first(), Some(&("question".len(), false)));
+    assert_eq!(client.passes.first(), Some(&("question".len(), true)));
     tomcat.finish();
 }
 

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::backend::Backend;
+use crate::support::cluster::PATIENCE;
 use crate::support::httpd::Httpd;
 use crate::support::tomcat::{chunk, headers};
 use crate::support::tomcat_server::Pattern;
+use crate::support::wait;
 
 const STREAM_RESET: i32 = 92;
 
@@ -80,4 +82,20 @@ fn response_that_broke_before_a_flush_is_a_clean_502_over_http_2() {
     let httpd = httpd(&backend);
     let answer = curl(&httpd, "/", &[]);
     assert_eq!((answer.code, answer.status.as_str()), (0, "2 502"));
+}
+
+/// A stream that has taken the end of its response is over at once, which must not be taken for a client that went away.
+#[test]
+fn whole_responses_over_http_2_keep_their_connection_and_blame_nobody() {
+    const REQUESTS: usize = 30;
+    let backend = Backend::echo();
+    let config = "Protocols h2c http/1.1\nJkRequestLogFormat \"served %s\"\n";
+    let httpd = backend.httpd().load("mod_http2").children(1).config(config).start();
+    for number in 1..=REQUESTS {
+        assert_eq!(curl(&httpd, "/", &[]).status, "2 200");
+        // The connection is back in its pool then.
+        wait::until(PATIENCE, "the request's line", || httpd.jk_log().matches("served 200").count() == number);
+    }
+    assert_eq!(backend.connections(), 1);
+    assert!(!httpd.jk_log().contains("request failed"));
 }

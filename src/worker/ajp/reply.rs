@@ -34,8 +34,8 @@ pub(super) struct Reply<'w> {
     body_bytes: u64,
     /// Something was given to the web server and not yet passed on.
     pending: bool,
-    /// ... among it bytes of the body.
-    holds_body: bool,
+    /// Body bytes were given to the web server, which the client need not have seen: no flush came after them.
+    unseen: bool,
     flush: bool,
 }
 
@@ -51,7 +51,7 @@ impl<'w> Reply<'w> {
             page: None,
             body_bytes: 0,
             pending: false,
-            holds_body: false,
+            unseen: false,
             flush: false,
         }
     }
@@ -120,8 +120,8 @@ impl<'w> Reply<'w> {
                         // The client may be waiting for it before it sends more.
                         if self.flush {
                             self.pass(downstream, true)?;
-                        } else if self.pending && request.body.may_wait(&*downstream) {
-                            self.pass(downstream, false)?;
+                        } else if self.unseen && request.body.may_wait(&*downstream) {
+                            self.show(downstream)?;
                         }
                         facts.body_consumed = true;
                         self.answer(wanted, connection, request, downstream)?;
@@ -142,11 +142,11 @@ impl<'w> Reply<'w> {
         }
     }
 
-    /// Nothing more is waiting: the client gets to see the body that is held. Headers alone can still give way to an error page.
+    /// Nothing more is waiting: the client gets to see all of the body that has come. Headers alone can still give way to an error page.
     #[cold]
     fn pause(&mut self, rest: Rest, connection: &mut Connection, downstream: &mut dyn Downstream) -> Result<(), Error> {
-        if self.holds_body {
-            self.pass(downstream, true)?;
+        if self.unseen {
+            self.show(downstream)?;
             connection.forget_packets();
         }
         connection.receive_rest(rest).map_err(|error| self.limits.receive_error(connection.address(), error))
@@ -160,7 +160,7 @@ impl<'w> Reply<'w> {
         downstream.body(bytes);
         self.body_bytes = self.body_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.pending = true;
-        self.holds_body = true;
+        self.unseen = true;
         self.flush |= request.options.flush_packets;
     }
 
@@ -224,9 +224,15 @@ impl<'w> Reply<'w> {
             return Ok(());
         }
         self.pending = false;
-        self.holds_body = false;
+        self.unseen &= !flush;
         self.flush = false;
         downstream.pass(flush).map_err(|_| Error::ClientWrite)
+    }
+
+    /// Has the client see what was passed on, and the batch if there is one.
+    fn show(&mut self, downstream: &mut dyn Downstream) -> Result<(), Error> {
+        self.pending = true;
+        self.pass(downstream, true)
     }
 
     /// Passes the last batch on together with the end, so that httpd can tell the length of a short body, as C's clients see it.

@@ -200,6 +200,12 @@ fn assert_running_cluster_is_kept(project: &str, environment: &[(&str, &str)]) {
 
 #[test]
 fn interrupted_start_says_so_and_leaves_nothing_whoever_is_impatient() {
+    // A busy engine may answer the test so late that the cluster is ready before it is interrupted: that proves nothing.
+    assert!((0..3).any(|_| start_interrupted_in_time()));
+}
+
+/// False: the cluster was ready before.
+fn start_interrupted_in_time() -> bool {
     let (owner, port) = (Owner::new(), free_port().to_string());
     let mark = owner.label.rsplit_once('=').unwrap().1;
     let environment = [("CLUSTER_PROJECT", owner.prefix.as_str()), ("CLUSTER_PORT", &port), ("CLUSTER_OWNER", mark)];
@@ -209,9 +215,19 @@ fn interrupted_start_says_so_and_leaves_nothing_whoever_is_impatient() {
     let mut lines = BufReader::new(start.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("starting three Tomcats")));
     wait::until(PATIENCE, "something to remove", || !things_of(&owner.prefix).is_empty());
-    kill_process_group(group, Signal::INT).unwrap();
-    assert!(lines.any(|line| line.contains("removing the half-started cluster")));
+    // Fails when it is ready and gone.
+    let _ = kill_process_group(group, Signal::INT);
+    let mut is_ready = false;
+    if !lines.any(|line| {
+        is_ready |= line.contains("The balancer:");
+        line.contains("removing the half-started cluster")
+    }) {
+        assert!(is_ready, "neither removed nor ready");
+        start.wait().unwrap();
+        return false;
+    }
     kill_process_group(group, Signal::INT).unwrap();
     assert_eq!(start.wait().unwrap().code(), Some(130));
     assert_eq!(things_of(&owner.prefix), [""; 0]);
+    true
 }

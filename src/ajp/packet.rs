@@ -395,10 +395,7 @@ impl<'o> Writer<'o> {
 
 #[cold]
 fn does_not_fit(item: &[u8], value: &[u8]) -> EncodeError {
-    if value.len() > MAX_STRING {
-        return EncodeError::StringTooLong { item: excerpt(item), length: value.len() };
-    }
-    too_large(item, value.len())
+    too_long_or_large(excerpt(item), value.len())
 }
 
 /// The longer one is at fault.
@@ -407,7 +404,10 @@ fn pair_does_not_fit(name: &[u8], value: &[u8]) -> EncodeError {
     if name.len() <= value.len() {
         return does_not_fit(name, value);
     }
-    let (item, length) = (format!("name {}", excerpt(name)), name.len());
+    too_long_or_large(format!("name {}", excerpt(name)), name.len())
+}
+
+fn too_long_or_large(item: String, length: usize) -> EncodeError {
     if length > MAX_STRING {
         EncodeError::StringTooLong { item, length }
     } else {

@@ -29,8 +29,8 @@ pub(super) struct Client<'r> {
     started: bool,
     committed: bool,
     ended: bool,
-    /// The response is whole, and nobody else will write it soon.
-    is_written_out: bool,
+    /// The response is whole, and httpd would write it only after its clean-up.
+    may_write_out: bool,
     /// A filter answered the client in our place, with an error page of httpd's.
     replaced: bool,
     /// Set-Cookie of the balancer.
@@ -49,7 +49,7 @@ impl<'r> Client<'r> {
             started: false,
             committed: false,
             ended: false,
-            is_written_out: false,
+            may_write_out: false,
             replaced: false,
             set_cookie: None,
             body_bytes: 0,
@@ -102,7 +102,7 @@ impl<'r> Client<'r> {
     /// Writes a response that has ended, as far as the client takes it. When the worker's connection is back in its pool: the client's next
     /// request may come at once, on another thread.
     pub(super) fn write_out(&self) {
-        if self.is_written_out {
+        if self.may_write_out {
             self.request.write_out();
         }
     }
@@ -161,7 +161,7 @@ impl<'r> Client<'r> {
         // SAFETY: live bucket allocator of this connection (rule 1).
         let bucket = unsafe { ffi::apr_bucket_eos_create(self.request.bucket_alloc()) };
         self.insert(bucket);
-        self.is_written_out = self.request.is_written_out();
+        self.may_write_out = self.request.may_write_out();
         self.pass_brigade()
     }
 

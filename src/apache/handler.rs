@@ -229,15 +229,17 @@ impl Service<'_> {
     }
 
     fn note_duration(&self, took: Duration) {
-        let notes = self.request.notes();
-        let Some(digits) = format_short_duration(took) else {
-            notes.set_text(NOTE_DURATION, self.request.pool().owned_text(&format_duration(took)));
-            return;
+        let text = match format_short_duration(took) {
+            Some(digits) => {
+                self.state.set_duration(digits);
+                if self.is_duration_noted.get() {
+                    return;
+                }
+                self.state.duration_text()
+            }
+            None => self.request.pool().owned_text(&format_duration(took)),
         };
-        self.state.set_duration(digits);
-        if !self.is_duration_noted.get() {
-            notes.set_new(NOTE_DURATION, self.state.duration_text(), [NOTE_WORKER, NOTE_TYPE]);
-        }
+        self.request.notes().set_new(NOTE_DURATION, text, [NOTE_WORKER, NOTE_TYPE]);
     }
 
     #[inline(always)]

@@ -261,7 +261,7 @@ impl<'r> Request<'r> {
     ///
     /// Only where httpd would not write before it is asked to (an MPM that leaves slow clients to its poller, as event does), on the
     /// client's own connection, and when no earlier response is still on its way there.
-    pub(super) fn is_written_out(self) -> bool {
+    pub(super) fn may_write_out(self) -> bool {
         // SAFETY: a request has a live connection, used by this thread (rule 1).
         let connection = unsafe { &*self.connection() };
         let is_asynchronous = !connection.cs.is_null();

@@ -63,7 +63,7 @@ pub trait Downstream {
     fn start(&mut self, head: &ResponseHead<'_>);
     /// Adds body bytes to the batch, without a copy: `bytes` must stay valid and unchanged until `pass`.
     fn body(&mut self, bytes: &[u8]);
-    /// Passes the batch on; with `flush`, all the way to the client's socket.
+    /// Passes the batch on, which may be empty; with `flush`, all that was passed goes on to the client's socket.
     ///
     /// # Errors
     /// [`ClientError`] when the client is gone.
